@@ -1,0 +1,64 @@
+# Everything a reader or a contributor types. `make` alone says what there is.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+JOBS ?= 2
+VENV := .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+STAMP := $(VENV)/.installed
+LMFS := $(BIN)/lm-from-scratch
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONUTF8 := 1
+
+.PHONY: help course test lab export clean-notebooks images results readme wheel clean setup
+
+help:  ## what you are reading
+	@echo "A language model from scratch. Targets:"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
+
+# torch comes first and by exact version: a range would make pip fetch several gigabytes of CUDA.
+$(STAMP): constraints.txt settings.ini pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 …" if sys.version_info < (3,10) else 0)'
+	@echo "Setting up $(VENV) (once; a few minutes)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --upgrade "pip>=24"
+	@$(BIN)/python -m pip install -q -c constraints.txt $$(grep '^torch==' constraints.txt)
+	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(STAMP)  ## create .venv and install the course into it
+
+course: $(STAMP)  ## run the chapters, train the ladder, print its table
+	@$(LMFS) course nbs --jobs $(JOBS)
+	@$(LMFS) ladder --jobs $(JOBS) --cache .course/ladder.jsonl
+	@echo "Read on: \`make lab\` opens the notebooks; begin with nbs/00_data.ipynb."
+
+test: $(STAMP)  ## run everything that must hold: notebooks, tests, export, style, spelling
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+lab: $(STAMP)  ## open JupyterLab on the course
+	@$(BIN)/jupyter lab nbs/00_data.ipynb
+
+export: $(STAMP)  ## write the modules from the notebooks, and clean the notebooks
+	@$(BIN)/nbdev-export
+	@$(BIN)/nbdev-clean
+
+results: $(STAMP)  ## train the ladder with five seeds and store the figures of the course
+	@$(LMFS) ladder --jobs $(JOBS) --store
+
+images: $(STAMP)  ## draw the figures again
+	@$(BIN)/python -c "from lm_from_scratch.figures import draw_all; draw_all('images')"
+
+readme: $(STAMP)  ## write README.md from nbs/index.ipynb
+	@$(BIN)/python docs/readme.py
+
+wheel: $(STAMP)  ## build the package into dist/
+	@$(BIN)/python -m build -q
+
+clean:  ## remove what can be made again (.venv stays)
+	@rm -rf build dist .course .pytest_cache .ruff_cache .hypothesis docs/_* *.egg-info
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

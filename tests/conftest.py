@@ -1,0 +1,15 @@
+"What every test relies on: one thread, the repository's root, no notebook folder in the way."
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+import pytest  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT/'docs'))
+
+
+@pytest.fixture
+def root(): return ROOT
