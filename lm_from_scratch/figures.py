@@ -508,7 +508,7 @@ def port(self:Canvas, x, y, s:str):
 FIGURES['lstm_diagram'] = dict(
     caption="An LSTM cell: forget, input and output gate (σ) and a candidate (tanh) read `cat([h, x])`; the cell state *c* passes along the top through"
         " one product and one sum.",
-    alt="An LSTM cell. Left, h t-1 (bs by nh) and, from below, x t (bs by ni) by an arrow i_h meet in a box cat, of width nh + ni. From there a "
+    alt="An LSTM cell. Left, h t-1 (bs by n_hidden) and, from below, x t (bs by n_in) by an arrow i_h meet in a box cat, of width n_hidden + n_in. From there a "
         "line leads to four boxes: forget, sigma; input, sigma; candidate, tanh, drawn as a pill; output, sigma. The cell state c t-1 enters at the"
         " upper left and runs along the top to c t: it is multiplied by the forget gate, then the product of input gate and candidate is added. c t"
         " also goes down through tanh and is multiplied by the output gate; the result is h t, at the right.")
@@ -537,15 +537,15 @@ def _bus(c, cat, gates, y):
 
 # %% ../nbs/24_figures.ipynb #figures-120
 def _lstm_names(c):
-    c.port(70,30,'$x_t$'); c.text(185,31,'bs × ni','muted',17); c.text(294,80,'bs × (nh+ni)','muted',17)
+    c.port(70,30,'$x_t$'); c.text(185,31,'n_in','muted',17); c.text(294,80,'n_hidden + n_in','muted',17)
     for y,s,t in ((425,'$c_{t-1}$','$c_t$'),(100,'$h_{t-1}$','$h_t$')): _ends(c, y, s, t)
 
 # %% ../nbs/24_figures.ipynb #figures-121
 def _ends(c, y, s, t):
     "The names of a state and of its successor, and their shape."
-    for x,o in ((31,s),(570,t)):
+    for x,shape_x,o in ((31,41,s),(570,560,t)):
         c.port(x, y+24, o)
-        c.text(x, y-22, 'bs×nh', 'muted', 17)
+        c.text(shape_x, y-22, 'n_hidden', 'muted', 17)
 
 # %% ../nbs/24_figures.ipynb #figures-122
 def _lstm_lines(c, f, i, g, o, top=425):
@@ -762,7 +762,7 @@ FIGURES['shapes_every_word'] = dict(
     caption="Shapes, with `bs = 2` and `seq_len = 3`: `h_o` turns features into a score for each word of the vocab, and `view` lays all predictions "
         "under one another, beside their targets.",
     alt="Lower left: a block of cubes of shape (bs, seq_len, n_hidden), three columns, two in depth. An arrow h_o leads up to a higher block of "
-        "shape (bs, seq_len, vocab_sz). An arrow, view, leads right to a table with six rows, of shape (bs times seq_len, vocab_sz). Beside each of"
+        "shape (bs, seq_len, n_words). An arrow, view, leads right to a table with six rows, of shape (bs times seq_len, n_words). Beside each of"
         " its rows is one target word: . two . from the first row of the batch, . five . from the second; the targets have the shape (bs times "
         "seq_len), without an axis for the vocab.")
 
@@ -772,7 +772,7 @@ def _shapes(c):
     a = c.block(90,60,(3,3,2),26)
     o = c.block(90,255,(3,5,2),26,'h_o')
     c.text(130, 30, '(bs, seq_len, n_hidden)', size=17, mono=True)
-    c.text(130, 425, '(bs, seq_len, vocab_sz)', size=17, mono=True)
+    c.text(130, 425, '(bs, seq_len, n_words)', size=17, mono=True)
     c.arrow((a.x+12,166), (o.x+12,247), 'h_o', 'h_o')
     c.arrow((205,325), (316,325), 'ink', 'view', off=(0,20))
     _flat(c)
@@ -784,7 +784,7 @@ def _flat(c, x=326, y=400):
     c.grid(x, y, [['']*5]*6, 26, 36, lambda i,j: 'h_o', lambda i,j: first(i))
     c.grid(x+150, y, [[o] for o in '. two . . five .'.split()], 76, 36, part=lambda i,j: first(i), size=20)
     for xx,s in ((x+65,'predictions'),(x+188,'targets')): c.text(xx, y+20, s, size=18)
-    for xx,yy,s in ((x+61,152,'(bs*seq_len,\n vocab_sz)'),(x+201,163,'(bs*seq_len,)')): c.text(xx, yy, s, size=17, mono=True)
+    for xx,yy,s in ((x+61,152,'(bs*seq_len,\n n_words)'),(x+201,163,'(bs*seq_len,)')): c.text(xx, yy, s, size=17, mono=True)
 
 # %% ../nbs/24_figures.ipynb #figures-164
 FIGURES['normalization_axes'] = dict(
@@ -878,7 +878,7 @@ FIGURES['language_model'] = dict(
     caption="The language model of the course: embedding, recurrent layers, dropout, decoder. The recurrent part can be exchanged; embedding and "
         "decoder may share one matrix.",
     alt="A stack of boxes, from bottom to top: words, bs by seq_len; embedding, i_h; a dashed slot, recurrent layers, h_h, with three cards, RNN, "
-        "LSTM and GRU, one of which is plugged in, LSTM; dropout; decoder, h_o; the scores, bs by seq_len by vocab_sz. On the right of the slot an "
+        "LSTM and GRU, one of which is plugged in, LSTM; dropout; decoder, h_o; the scores, bs by seq_len by n_words. On the right of the slot an "
         "arrow, state, leads back into it: it is carried to the next batch. On the left a dashed line with a dot at either end, tied, connects "
         "embedding and decoder.")
 
@@ -901,7 +901,7 @@ def _lm_sides(c, e, o, r):
     c.text(90, (e.y+o.y)/2, 'tied: one matrix', rotation=90, va='center')
     c.line((r.right[0],265), (520,265), (520,225), (r.right[0],225), role='h_h')
     c.text(530, 245, 'state', ha='left')
-    c.text(378, 525, 'bs × seq_len × vocab_sz', 'muted', 17, ha='left')
+    c.text(378, 525, 'bs × seq_len × n_words', 'muted', 17, ha='left')
 
 # %% ../nbs/24_figures.ipynb #figures-187
 _ACTS,_MASK,_P = np.array([.4,1.2,.8,1.6,2.]),np.array([1,0,1,1,1]),.2

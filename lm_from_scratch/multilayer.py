@@ -81,7 +81,7 @@ class LanguageModel(Stateful):
         out = self.drop(raw)
         return self.h_o(out), raw, out                                 # (bs, seq_len, n_words); what chapter 8 regularizes
 
-# %% ../nbs/04_multilayer.ipynb #6efe6a59
+# %% ../nbs/04_multilayer.ipynb #a0783265
 def gradient_by_distance(
     model,    # A language model whose words go through `model.i_h`
     x:Tensor, # (bs, seq_len) word ids
@@ -89,16 +89,16 @@ def gradient_by_distance(
 ) -> Tensor:  # (seq_len,): at k, the norm for the word k before the last, mean over the rows
     "Size of the gradient of the loss after the last word, with respect to the embeddings of the words before it."
     if not hasattr(model, 'i_h'): raise LMError("gradient_by_distance needs a model with an embedding `i_h`.")
-    words,training = [],model.training
+    words,training,reset = [],model.training,getattr(model, 'reset', lambda: None)
     def keep(module, args, out): words.append(out.detach().requires_grad_()); return words[-1]
-    hook,reset = model.i_h.register_forward_hook(keep),getattr(model, 'reset', noop)
-    model.eval(); reset()                                              # a fresh state, nothing dropped
+    hook = model.i_h.register_forward_hook(keep)
+    model.eval(); reset()                                              # nothing dropped, a fresh state
     try:
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False): # cuDNN: no backward in eval mode
             scores = model(x)
-            if isinstance(scores, tuple): scores = scores[0]
+            scores = scores[0] if isinstance(scores, tuple) else scores
             loss = F.cross_entropy(scores[:, -1] if scores.dim() == 3 else scores, y[:, -1] if y.dim() == 2 else y, reduction='sum')
             grads = torch.autograd.grad(loss, words)                   # of the embedded words, not of the weights
     finally: hook.remove(); model.train(training); reset()
     grads = grads[0] if grads[0].dim() == 3 else torch.stack(grads, 1) # embedded at once, or word by word
-    return grads.norm(dim=-1).mean(0).flip(0)                          # (bs, seq_len, n_emb) → (seq_len,)
+    return grads.cpu().double().norm(dim=-1).mean(0).flip(0)           # double: squares of small numbers underflow early

@@ -1,0 +1,142 @@
+"Claims, their verdicts, and the results file they are judged by."
+import json
+from concurrent.futures import Future
+import pandas as pd, pytest
+from hypothesis import given, settings, strategies as st
+from scipy import stats
+from typer.testing import CliRunner
+from lm_from_scratch import claims
+from lm_from_scratch.claims import *
+from lm_from_scratch.cli import app
+from lm_from_scratch.errors import LMError
+from lm_from_scratch.ladder import load_results, results_file, save_results
+
+def rows_of(**accuracies): # contestant → a figure a seed
+    names = {n.replace('_', '-'):v for n,v in accuracies.items()}
+    return [dict(contestant=n, seed=i, accuracy=a, accuracy_8xxx=a, accuracy_9xxx=a-.1, config=config_of(n)) for n,v in names.items() for i,a in enumerate(v)]
+
+def test_claims_are_well_formed():
+    assert len({c.name for c in CLAIMS}) == len(CLAIMS) and len({c.text for c in CLAIMS}) >= len(CLAIMS)-2
+    assert not {c.name for c in CLAIMS} & {c.group for c in CLAIMS}  # a name means one thing
+    for c in CLAIMS:
+        assert c.better in CONTESTANTS and c.worse in CONTESTANTS and c.better != c.worse
+        assert len(c.text) <= 50  # pandas cuts longer cells
+    assert len({json.dumps(config_of(n), sort_keys=True) for n in CONTESTANTS}) == len(CONTESTANTS)  # nobody is trained twice
+    assert {c.group for c in CLAIMS} == {'depth', 'cells', 'normalization', 'regularization', 'tying'}
+
+def test_one_thing_changes():
+    "Leave-one-out and add-one-in claims differ in that one thing."
+    for n,change in AGAINST_MEMORIZING.items():
+        for better,worse in (('all', f'all-{n}'), (f'lstm+{n}', 'lstm')):
+            a,b = config_of(better),config_of(worse)
+            assert {k for k in a if a[k] != b[k]} == set(change)
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=12), st.floats(-1, 1, width=32))
+def test_interval(d, shift):
+    mean,low,high = interval(d)
+    assert low <= mean <= high and abs((low+high)/2 - mean) < 1e-9
+    assert interval([x+shift for x in d]) == pytest.approx((mean+shift, low+shift, high+shift), abs=1e-6)
+    assert interval([-x for x in d]) == pytest.approx((-mean, -high, -low), abs=1e-9)
+    assert interval(d, .99)[1] <= low + 1e-12
+    if high - low > 1e-6:
+        ci = stats.ttest_1samp(d, 0).confidence_interval(.95)
+        assert (low, high) == pytest.approx((ci.low, ci.high), abs=1e-6)
+
+def test_interval_needs_two():
+    with pytest.raises(LMError, match="two seeds or more, not 1"): interval([.1])
+
+@given(st.floats(-1, 1), st.floats(0, 1))
+def test_verdict(low, width):
+    v = verdict(low, low+width)
+    assert v in ('supported', 'unclear', 'not supported')
+    if v == 'supported': assert low > 0 and low+width >= SMALLEST
+    if v == 'not supported': assert low+width < SMALLEST
+    if v == 'unclear': assert low <= 0 and low+width >= SMALLEST
+
+def test_table():
+    rows = rows_of(rnn_1=[.5, .6, .55], rnn_2=[.6, .7, .65], relu_1=[.70, .81, .74], relu_2=[.70, .60])
+    t = claims_table('depth', rows)
+    assert t.verdict.to_dict() == {'deeper-hurts-tanh': 'not supported', 'deeper-hurts-relu': 'unclear', 'relu-tanh-1': 'supported', 'relu-tanh-2': 'unclear'}
+    assert t.seeds.tolist() == [3, 2, 3, 2]  # only the seeds that both have
+    assert t.difference['deeper-hurts-tanh'] == pytest.approx(-.1)
+    assert t.better['relu-tanh-2'] == pytest.approx(.65) and t.worse['relu-tanh-2'] == pytest.approx(.65)
+    s = show_claim('depth', rows)
+    assert s['should win'][0] == 'tanh, 1 layer: .550 ± .050' and s['difference'][0] == '−.100' and s['on the 9xxx'][2] == '+.200'
+    assert show_claim('relu-tanh-1', rows).shape == (1, 7)
+    c = contestants_table('depth', rows)
+    assert c.iloc[0].tolist() == ['tanh, 1 layer', '.550 ± .050', '.550 ± .050', '.450 ± .050', 3]
+
+def test_nothing_measured():
+    assert set(claims_table(None, []).verdict) == {'not measured'}
+    assert set(show_claim('cells', []).difference) == {'–'}
+    assert contestants_table('cells', [])['seeds'].tolist() == [0]*5
+
+def test_stale_rows_do_not_count(monkeypatch):
+    rows = rows_of(rnn_1=[.5, .6, .55], rnn_2=[.6, .7, .65])
+    assert stale(rows) == []
+    monkeypatch.setitem(CONTESTANTS, 'rnn-2', Contestant('tanh, 2 layers', 'rnn', lr=5e-3))
+    assert stale(rows) == rows[3:]
+    assert claims_table('deeper-hurts-tanh', rows).verdict.tolist() == ['not measured']
+
+def test_new_titles_make_nothing_stale(monkeypatch):
+    rows = rows_of(rnn_1=[.5, .6])
+    monkeypatch.setitem(CONTESTANTS, 'rnn-1', Contestant('another title', 'rnn', n_layers=1, lr=3e-3))
+    assert stale(rows) == []
+
+def test_a_cells_code_counts_and_comments_do_not(monkeypatch):
+    before = config_of('gru+norm')
+    source = claims.inspect.getsource
+    monkeypatch.setattr(claims.inspect, 'getsource', lambda o: source(o).replace('\n', '  # a comment\n'))
+    assert config_of('gru+norm') == before
+    monkeypatch.setattr(claims.inspect, 'getsource', lambda o: source(o) + '\n    extra = 1')
+    assert config_of('gru+norm') != before
+
+class InProcess: # an executor for tests
+    def __init__(self, *args, **kwargs): pass
+    def __enter__(self): return self
+    def __exit__(self, *args): pass
+    def submit(self, f, *args): r = Future(); r.set_result(f(*args)); return r
+
+def test_only_missing_and_stale_rows_are_trained(monkeypatch, tmp_path):
+    trained,told = [],[]
+    def fake(name, seed): trained.append((name, seed)); return dict(contestant=name, seed=seed, accuracy_8xxx=.5, config=config_of(name))
+    monkeypatch.setattr(claims, '_run', fake); monkeypatch.setattr(claims, 'ProcessPoolExecutor', InProcess)
+    cache = tmp_path/'c.jsonl'
+    run = lambda: run_claims(['deeper-hurts-tanh'], 2, 1, 'cmd', told.append, cache)
+    rows = run()
+    assert [(r['contestant'], r['seed']) for r in rows] == trained == [('rnn-1', 0), ('rnn-1', 1), ('rnn-2', 0), ('rnn-2', 1)]
+    assert rows[0]['command'] == 'cmd' and 'torch' in rows[0] and len(told) == 4
+    trained.clear(); assert run() == rows and trained == [] and len(told) == 8
+    old = load_results(cache).to_dict('records'); old[2]['config']['lr'] = 1.
+    gone = dict(old[0], contestant='transformer'); save_results(old[1:] + [gone], cache)
+    run(); assert trained == [('rnn-1', 0), ('rnn-2', 0)]
+    assert stale(claims_rows(cache)) == [] and len(claims_rows(cache)) == 4
+    trained.clear(); run_claims(['relu-tanh-1'], 2, 1, cache=cache); assert trained == [('relu-1', 0), ('relu-1', 1)] and len(claims_rows(cache)) == 6
+
+def test_unknown_names_say_what_there_is():
+    with pytest.raises(LMError, match="no claim or group 'width'; the groups are: depth"): find_claims('width')
+    with pytest.raises(LMError, match="no contestant 'transformer'"): config_of('transformer')
+    with pytest.raises(LMError, match="seeds must be a whole number of at least 2"): run_claims(['depth'], seeds=1)
+
+def test_unknown_cell(monkeypatch):
+    monkeypatch.setitem(CONTESTANTS, 'odd', Contestant('odd', 'normalization.NoSuchCell'))
+    with pytest.raises(LMError, match="no cell 'normalization.NoSuchCell'"): config_of('odd')
+
+def test_shipped_results():
+    "Every contestant has five seeds, made by the code as it stands; nothing else is in the file."
+    rows = claims_rows()
+    assert stale(rows) == [], {r['contestant'] for r in stale(rows)}
+    assert sorted((r['contestant'], r['seed']) for r in rows) == sorted((n, s) for n in CONTESTANTS for s in range(5))
+    for r in rows:
+        assert {'torch', 'fastai', 'python', 'lm_from_scratch', 'command'} <= r.keys() and r['targets'] == 12288
+        assert min(r['accuracy_8xxx'], r['accuracy_9xxx']) <= r['accuracy'] <= max(r['accuracy_8xxx'], r['accuracy_9xxx'])
+    assert not set(claims_table().verdict) - {'supported', 'not supported', 'unclear'}
+
+def test_cli():
+    run = lambda *args: CliRunner().invoke(app, ['claims', *args], env={'COLUMNS': '160', 'NO_COLOR': '1', 'TERM': 'dumb'})
+    out = run('--show', 'depth').output
+    assert 'with 2 layers, ReLU beats tanh' in out and 'supported' in out and 'GRU' not in out
+    assert 'GRU beats LSTM' in run('--show').output
+    assert isinstance(run('width', '--show').exception, LMError)
+    assert '--store' in run('--help').output
