@@ -47,8 +47,10 @@ export: $(STAMP)  ## write the modules from the notebooks, and clean the noteboo
 	@$(BIN)/nbdev-export
 	@$(BIN)/nbdev-clean
 
-results: $(STAMP)  ## train the ladder with five seeds and store the figures of the course
+results: $(STAMP)  ## train ladder and claims with five seeds, time the LSTM, store the figures of the course
 	@$(LMFS) ladder --jobs $(JOBS) --store
+	@$(LMFS) claims --jobs $(JOBS) --store
+	@$(BIN)/python benchmarks/lstm_speed.py --threads 1 2 --compile --store
 
 images: $(STAMP)  ## draw the figures again
 	@$(BIN)/python -c "from lm_from_scratch.figures import draw_all; draw_all('images')"

@@ -38,7 +38,7 @@ class Reader:
         scores = (scores[0] if isinstance(scores, tuple) else scores)[0].double().cpu()
         return scores[-1] if scores.dim() == 2 else scores
 
-# %% ../nbs/11_generation.ipynb #f36848ab
+# %% ../nbs/11_generation.ipynb #d047532f
 def word_probs(
     scores:Tensor,      # (n_words,) scores
     temperature=1.,     # Scores are divided by it; 0: all for the likeliest word
@@ -48,6 +48,7 @@ def word_probs(
     "With which probability each word is said."
     check_sampling(temperature, top_k, top_p)
     s = scores.double()
+    if s.isnan().any() or not s.max().isfinite(): raise LMError("There is no word to say: every score is -inf, or some are not numbers.")
     s = s - s.max()                                                    # the largest is 0: nothing overflows
     if temperature == 0: return torch.zeros_like(s).index_fill_(0, s.argmax(), 1.)
     p,order = (s/temperature).softmax(0).sort(descending=True, stable=True)

@@ -6,7 +6,7 @@
 __all__ = ['lstm_states', 'read_states', 'show_states', 'mutual_information', 'rank_units', 'clamp_accuracy', 'planted_lstm',
            'swap_by_distance']
 
-# %% ../nbs/28_inspection.ipynb #1fa17466
+# %% ../nbs/28_inspection.ipynb #2d397524
 import math
 import torch
 import torch.nn.functional as F
@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 import matplotlib.pyplot as plt
 from .errors import *
+from .state import *
 from .multilayer import *
 from .lstm import *
 
-# %% ../nbs/28_inspection.ipynb #5b5cefd2
+# %% ../nbs/28_inspection.ipynb #3b9c9ed3
 @torch.no_grad()
 def lstm_states(
     layers,          # `nn.LSTM`, or `Recurrent` layers of our LSTM cells
@@ -28,6 +29,10 @@ def lstm_states(
 ) -> dict:           # 'input', 'forget', 'candidate', 'output', 'cell', 'hidden', each (n_layers, bs, seq_len, n_hidden)
     "All gates and states of an LSTM while it reads, recomputed from its weights."
     weights,found = lstm_weights(layers),[]
+    for l,(units,_) in (clamp or {}).items():
+        if l not in range(len(weights)): raise InvalidSize(f"There is no layer {l!r} to clamp: the layers are 0 to {len(weights)-1}.")
+        wrong = [u for u in units if not 0 <= u < weights[l][1].shape[1]]
+        if wrong: raise InvalidSize(f"There is no unit {wrong[0]} to clamp: the units of a layer are 0 to {weights[l][1].shape[1]-1}.")
     for l,(W_ih,W_hh,b) in enumerate(weights):
         h,c = (s[l] for s in state) if state is not None else [x.new_zeros(len(x), W_hh.shape[1])]*2
         units,values = (clamp or {}).get(l, ([], 0.))
@@ -142,7 +147,7 @@ def planted_lstm(
     model.h_o.weight[0, unit],model.h_o.weight[1, unit] = 5.,-5.
     return model
 
-# %% ../nbs/28_inspection.ipynb #712a86e8
+# %% ../nbs/28_inspection.ipynb #0372bedd
 @torch.no_grad()
 def swap_by_distance(
     model,      # A language model that carries a state
@@ -151,8 +156,9 @@ def swap_by_distance(
     seed:int=0, # Seed of the words that are put in
 ) -> Tensor:    # (seq_len,): at k, the divergence in bits when the word k before the last is another, mean over the rows
     "How much the prediction after the last word depends on which word stood k before it."
+    if not isinstance(model, Stateful): raise LMError(f"swap_by_distance needs a model that carries a state, not {type(model).__name__}.")
     if check_size('n_words', n_words) < 2: raise InvalidSize("A word can only be exchanged in a vocabulary of at least 2 words.")
-    modes,kept = [(m, m.training) for m in model.modules()],getattr(model, 'h', None)
+    modes,kept = [(m, m.training) for m in model.modules()],model.h
     def predict(x): # log-probabilities after the last word, from a fresh state
         model.reset(); out = model(x); out = out[0] if isinstance(out, tuple) else out
         return (out[:, -1] if out.dim() == 3 else out).double().log_softmax(-1)

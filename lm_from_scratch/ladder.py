@@ -6,11 +6,12 @@
 __all__ = ['two_layers', 'every_third', 'LADDER', 'Recipe', 'find_recipe', 'halves', 'run_recipe', 'results_file', 'versions',
            'save_results', 'load_results', 'code_version', 'run_ladder', 'share', 'ladder_table', 'plot_ladder']
 
-# %% ../nbs/22_ladder.ipynb #1c1d4644
+# %% ../nbs/22_ladder.ipynb #fffe8fd0
 import hashlib,json,platform
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 import fastai,torch
@@ -41,14 +42,14 @@ class Recipe:
     published:float  # Accuracy of the last epoch in fastbook, chapter 12 (one seed); None where there is none
     learner:dict = field(default_factory=dict) # Further arguments of `lm_learner`
 
-# %% ../nbs/22_ladder.ipynb #6feb0c44
+# %% ../nbs/22_ladder.ipynb #39ec53aa
 two_layers = partial(LanguageModel, n_hidden=64, n_layers=2)
 every_third = partial(lm_dataloaders, seq_len=3, every_word=False)
 LADDER = [
     Recipe('nword',      'three words, one guess', '01_nword',      nword_dataloaders, partial(LoopRNN, n_hidden=64),       4, 1e-3, .494),
     Recipe('stateful',   'with state',             '02_state',      every_third,       partial(StatefulRNN, n_hidden=64),  10, 3e-3, .589),
     Recipe('every_word', 'every word predicted',   '03_every_word', lm_dataloaders,    partial(EveryWordRNN, n_hidden=64), 15, 3e-3, .640),
-    Recipe('rnn2',       'two layers, tanh',       '04_multilayer', lm_dataloaders,    partial(two_layers, rnn='rnn'),     15, 3e-3, .488),
+    Recipe('rnn2',       'two layers, tanh',       '04_multilayer', lm_dataloaders,    partial(two_layers, rnn='rnn'),     15, 1e-2, .488),
     Recipe('relu2',      'two layers, ReLU',       '04_multilayer', lm_dataloaders,    partial(two_layers, rnn='relu'),    15, 3e-3, None),
     Recipe('lstm2',      'two-layer LSTM',         '05_lstm',       lm_dataloaders,    partial(two_layers, rnn='lstm'),    15, 1e-2, .758),
     Recipe('gru2',       'two-layer GRU',          '06_gru',        lm_dataloaders,    partial(two_layers, rnn='gru'),     15, 1e-2, None),
@@ -93,14 +94,14 @@ def run_recipe(
         accuracy_9xxx=hit[nine].mean(), valid_loss=run['valid_loss'], targets=len(hit), parameters=sum(p.numel() for p in learn.model.parameters()))
     return {k:round(float(v), 6) if isinstance(v, (float, torch.Tensor)) else v for k,v in row.items()}, learn
 
-# %% ../nbs/22_ladder.ipynb #1e8e4bab
+# %% ../nbs/22_ladder.ipynb #588b48e4
 def results_file(
     name:str='ladder', # Which results
 ) -> Path:             # The file that comes with the package
     "Where the results that the course prints are kept."
-    return Path(__file__).parent/'results'/f'{name}.jsonl'
+    return Path(find_spec('lm_from_scratch').origin).parent/'results'/f'{name}.jsonl'
 
-# %% ../nbs/22_ladder.ipynb #76e57966
+# %% ../nbs/22_ladder.ipynb #b9900310
 def versions() -> dict:
     "What a figure may depend on."
     return dict(lm_from_scratch=__version__, torch=torch.__version__.split('+')[0], fastai=fastai.__version__, python=platform.python_version())
@@ -119,7 +120,7 @@ def load_results(
     "Read results."
     path = results_file(path) if isinstance(path, str) and not path.endswith('.jsonl') else Path(path)
     if not path.is_file(): raise TextFileError(f"There is no results file at {path}; `lm-from-scratch ladder` makes one.")
-    return pd.read_json(path, lines=True)
+    return pd.DataFrame([json.loads(l) for l in path.read_text(encoding='utf-8').splitlines()])  # pandas' own reader rounds
 
 # %% ../nbs/22_ladder.ipynb #14a9f321
 def _run(name, seed):

@@ -9,7 +9,7 @@ from lm_from_scratch import claims
 from lm_from_scratch.claims import *
 from lm_from_scratch.cli import app
 from lm_from_scratch.errors import LMError
-from lm_from_scratch.ladder import load_results, results_file, save_results
+from lm_from_scratch.ladder import load_results, save_results
 
 def rows_of(**accuracies): # contestant → a figure a seed
     names = {n.replace('_', '-'):v for n,v in accuracies.items()}
