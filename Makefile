@@ -27,7 +27,7 @@ $(STAMP): constraints.txt settings.ini pyproject.toml setup.py
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --upgrade "pip>=24"
 	@$(BIN)/python -m pip install -q -c constraints.txt $$(grep '^torch==' constraints.txt)
-	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	@touch $@
 
 setup: $(STAMP)  ## create .venv and install the course into it

@@ -87,7 +87,7 @@ def oracle_guesses(
             at = at[at < len(text)-1]
     return guess
 
-# %% ../nbs/10_copying.ipynb #878608c2
+# %% ../nbs/10_copying.ipynb #1d771b95
 def rung_ceiling(
     recipe:Recipe,      # A rung of the ladder
     corpus:Corpus=None, # The text; `None`: Human Numbers
@@ -114,6 +114,7 @@ def plot_ceilings(
         key = (str(r.data), hasattr(r.model(len(corpus.vocab)), 'reset'))
         if key not in known: known[key] = rung_ceiling(r, corpus)
         ax.plot([known[key]]*2, [rungs.index(r)-.38, rungs.index(r)+.38], color='#2a6f4e', lw=3, solid_capstyle='butt', label='ceiling' if r is rungs[0] else None)
+    ax.set_xlim(0, 1.03)
     ax.legend(loc='upper center', bbox_to_anchor=(.4, -.35/len(rungs)**.5), ncols=3, frameon=False)
     return ax
 
@@ -435,17 +436,19 @@ def run_copies(
 def _mean(xs): return share(xs.mean()) + (f' ± {share(xs.std())}' if len(xs) > 1 else '')
 def share4(x): return f'{x:.4f}'.removeprefix('0')
 
-# %% ../nbs/10_copying.ipynb #3c81b27e
+# %% ../nbs/10_copying.ipynb #3a4b9d02
 def copying_table(
     rows:list=None, # Rows of a results file; `None`: those that come with the package
 ) -> pd.DataFrame:  # Text: a row a recipe
     "Accuracy, mean ± sd over the seeds; the two halves; warm; and how many numbers follow 8100, seed by seed."
     rows = copying_rows() if rows is None else rows
+    def after(t, start): # how many numbers follow, and how often
+        return ', '.join(f'{k} × {n}' if k > 1 else str(n) for n,k in sorted(Counter(c[start][0] for c in t.counts if start in c).items()))
     def line(name, runs):
         t = pd.DataFrame(runs)
         return {'training': COPY_RECIPES[name].title, 'cold': share4(t.cold.mean()) + (f' ± {share4(t.cold.std())}' if len(t) > 1 else ''),
-                '8xxx': share4(t.cold_8xxx.mean()), '9xxx': share4(t.cold_9xxx.mean()), 'warm': share4(t.warm.mean()),
-                'counts on from 8100': ', '.join(map(str, sorted(c['8100'][0] for c in t.counts)))}
+                '8xxx': share4(t.cold_8xxx.mean()), '9xxx': share4(t.cold_9xxx.mean()), 'warm': share4(t.warm.mean()), 'seeds': len(t),
+                'after 10': after(t, '10'), 'after 8100': after(t, '8100')}
     runs = {n:[r for r in rows if r['recipe'] == n and not r['test_time']] for n in COPY_RECIPES}
     return pd.DataFrame([line(n, rs) for n,rs in runs.items() if rs])
 
@@ -534,12 +537,12 @@ TEST_TIME = {
 }
 FOR_CLASSIC = {'cache': dict(theta=4., lam=.5)}                        # the best of a dozen settings tried with seed 0
 
-# %% ../nbs/10_copying.ipynb #56b26a97
+# %% ../nbs/10_copying.ipynb #2481429b
 def adapted_table(
     rows:list=None, # Rows of a results file; `None`: those that come with the package
 ) -> pd.DataFrame:  # Text: a row a recipe and a way of adapting
     "Cold accuracy of unchanged models, and of the same models when they adapt to what they read."
     t = pd.DataFrame(copying_rows() if rows is None else rows)
     t = t[t.recipe.isin(t.recipe[t.test_time != ''])]
-    return pd.DataFrame([{'training': COPY_RECIPES[name].title, 'while reading': how or 'as trained', 'cold': share4(g.cold.mean()),
+    return pd.DataFrame([{'training': COPY_RECIPES[name].title, 'while reading': how.replace('dynamic evaluation of the output bias', '… of 30 numbers') or 'as trained', 'cold': share4(g.cold.mean()),
         '8xxx': share4(g.cold_8xxx.mean()), '9xxx': share4(g.cold_9xxx.mean()), 'seeds': len(g)} for (name,how),g in t.groupby(['recipe', 'test_time'], sort=False)])
