@@ -13,3 +13,6 @@ from .weight_tying import *
 from .training import *
 from .ladder import *
 from .claims import *
+from .copying import *
+from .generation import *
+from .inspection import *
