@@ -6,6 +6,11 @@ from pathlib import Path
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+# CI tries the same examples every time; at home each run looks for new ones.
+settings.register_profile('ci', derandomize=True)
+if os.environ.get('CI'): settings.load_profile('ci')
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT/'docs'))
