@@ -43,7 +43,7 @@ def fingerprint(
     code = '\n'.join(c.source for c in nb.cells if c.cell_type == 'code')
     return hashlib.sha256(json.dumps([code, sources_of(code), extra], sort_keys=True).encode()).hexdigest()
 
-# %% ../nbs/23_course.ipynb #fc6ddb38
+# %% ../nbs/23_course.ipynb #7e0e30e3
 _address = re.compile(r' at 0x[0-9a-f]{6,}')
 _clock = re.compile(r'<td>\d\d:\d\d(:\d\d)?</td>')
 
@@ -58,10 +58,9 @@ def normalise_output(
     data = out.get('data', {})
     html = data.get('text/html', '')
     if '<progress' in html or (html and not re.sub(r'<style>.*?</style>', '', html, flags=re.S).strip()): return None
-    if 'text/html' in data: data['text/html'] = _address.sub('', _clock.sub('<td></td>', html))
-    if 'text/plain' in data:
-        if 'image/png' in data or data['text/plain'].startswith('<IPython.core'): del data['text/plain']
-        else: data['text/plain'] = _address.sub('', data['text/plain'])
+    if 'image/png' in data or data.get('text/plain', '').startswith(('<IPython.core', '<div>')): data.pop('text/plain', None)
+    if html: data.pop('text/markdown', None)                                    # fastprogress says the same thing three times
+    for kind in data.keys() & {'text/html', 'text/markdown', 'text/plain'}: data[kind] = _address.sub('', _clock.sub('<td></td>', data[kind]))
     return out
 
 def normalise(
