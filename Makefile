@@ -41,7 +41,7 @@ test: $(STAMP)  ## run everything that must hold: notebooks, tests, export, styl
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lab: $(STAMP)  ## open JupyterLab on the course
-	@$(BIN)/jupyter lab nbs/00_data.ipynb
+	@$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/nbs/00_data.ipynb
 
 export: $(STAMP)  ## write the modules from the notebooks, and clean the notebooks
 	@$(BIN)/nbdev-export
