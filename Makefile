@@ -47,9 +47,11 @@ export: $(STAMP)  ## write the modules from the notebooks, and clean the noteboo
 	@$(BIN)/nbdev-export
 	@$(BIN)/nbdev-clean
 
-results: $(STAMP)  ## train ladder and claims with five seeds, time the LSTM, store the figures of the course
+results: $(STAMP)  ## train ladder, claims and copying, time the LSTM, store the figures of the course
 	@$(LMFS) ladder --jobs $(JOBS) --store
 	@$(LMFS) claims --jobs $(JOBS) --store
+	@$(LMFS) copying --jobs $(JOBS) --store
+	@$(LMFS) copying --recipes borrow --seeds 5 --jobs $(JOBS) --store
 	@$(BIN)/python benchmarks/lstm_speed.py --threads 1 2 --compile --store
 
 images: $(STAMP)  ## draw the figures again
