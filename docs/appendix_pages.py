@@ -1,0 +1,78 @@
+"Appendix pages that are made, not written: how to cite, from CITATION.cff, and all results, from the results files."
+import json
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from lm_from_scratch.claims import show_claim
+from lm_from_scratch.copying import adapted_table, copying_table
+from lm_from_scratch.ladder import ladder_table, load_results, results_file
+
+root = Path(__file__).resolve().parent.parent
+
+
+def bibtex(cff):
+    "A BibTeX entry from the fields of a CITATION.cff."
+    names = [a.get('name') and '{' + a['name'] + '}' or f"{a['family-names']}, {a['given-names']}" for a in cff['authors']]
+    fields = dict(author=' and '.join(names), title='{' + cff['title'] + '}', version=cff.get('version'), doi=cff.get('doi'),
+                  year=str(cff['date-released'])[:4] if 'date-released' in cff else None, url=cff.get('url') or cff.get('repository-code'), note=cff.get('license'))
+    width = max(map(len, fields))
+    lines = [f'  {k:<{width}} = {{{v}}},' for k, v in fields.items() if v]
+    return '\n'.join(['@software{' + re.sub(r'\W+', '_', cff['title'].lower()).strip('_') + ',', *lines, '}'])
+
+
+def citation():
+    "What stands for {{citation}} in appendix/cite.md."
+    cff = yaml.safe_load((root/'CITATION.cff').read_text(encoding='utf-8'))
+    return f"{cff['message']}\n\n```bibtex\n{bibtex(cff)}\n```"
+
+
+def citation_page():
+    "appendix/cite.md with the citation filled in."
+    return (root/'docs/appendix/cite.md').read_text(encoding='utf-8').replace('{{citation}}', citation())
+
+
+def table(df):
+    "A data frame of text as a Markdown table."
+    def line(cells): return '| ' + ' | '.join(str(c).replace('|', r'\|') for c in cells) + ' |'
+    return '\n'.join([line(df.columns), line(['---']*len(df.columns)), *map(line, df.itertuples(index=False))])
+
+
+def made_by(name):
+    "The commands, versions, runs and seeds behind a results file."
+    rows = [json.loads(line) for line in results_file(name).read_text(encoding='utf-8').splitlines()]
+    t = pd.DataFrame(rows)
+    versions = [f'{k} {", ".join(sorted(t[k].astype(str).unique()))}' for k in ('lm_from_scratch', 'torch', 'fastai', 'python') if k in t]
+    each = sorted(t.groupby(next(c for c in ('recipe', 'contestant', 'name') if c in t)).seed.nunique().unique()) if 'seed' in t else []
+    seeds = f", {' or '.join(map(str, each))} seeds each" if each else ''
+    commands = '\n'.join(sorted(t.command.unique()))
+    return f"Made by\n\n```text\n{commands}\n```\n\n{len(t)} rows{seeds}; {'; '.join(versions)}. The file is `lm_from_scratch/results/{name}.jsonl`."
+
+
+def speed_table():
+    "Time of a training step of each LSTM, as a multiple of nn.LSTM's; a column a number of threads."
+    t = load_results('lstm_speed')
+    sizes = ['bs', 'seq_len', 'n_hidden', 'n_layers']
+    out = t.pivot_table(index=[*sizes, 'name'], columns='threads', values='ratio', sort=False)
+    out.columns = [f'{c} thread{"s" if c > 1 else ""}' for c in out.columns]
+    return table(out.map(lambda v: '–' if v != v else f'{v:.2f}').reset_index().rename(columns=dict(name='LSTM')))
+
+
+def results_page():
+    "The page appendix/results."
+    parts = [
+        '# Results', '> Every figure of the course, with the command that made it. This page is written by the build.',
+        '## The ladder', 'Accuracy on the held-out text, mean ± standard deviation over the seeds. [The ladder](../22_ladder.ipynb) tells how.', table(ladder_table(load_results())), made_by('ladder'),
+        '## The claims', 'Each claim with its interval and verdict. [Claims, audited](../26_claims.ipynb) tells how.', table(show_claim()), made_by('claims'),
+        '## Copying', 'Ways of training, then ways of adapting while reading. [Copying](../10_copying.ipynb) tells how.', table(copying_table()), table(adapted_table()), made_by('copying'),
+        '## The LSTM, timed', "Time of a training step, as a multiple of `nn.LSTM`'s" + '. [How can a state be kept?](../05_lstm.ipynb) tells how.', speed_table(), made_by('lstm_speed')]
+    return '\n\n'.join(parts) + '\n'
+
+
+if __name__ == '__main__':
+    sys.stdout.reconfigure(encoding='utf-8')
+    print(citation_page())
+    print(results_page())

@@ -1,0 +1,245 @@
+"""Every figure in prose has a source: an output or the code of its own page, the results files, a published figure, or a line of sources.toml."""
+import ast
+import json
+import math
+import operator
+import re
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+try: import tomllib
+except ModuleNotFoundError: import tomli as tomllib # Python 3.10; pytest brings it
+
+root = Path(__file__).resolve().parent.parent
+listed = root/'docs/sources.toml'
+
+number = r'(?<![\w.,])[+\-−]?(?:\d{1,3}(?:,\d{3})+|\d*)(?:\.\d+)(?!\d)(?!\.\d)|(?<![\w.,])[+\-−]?\d+(?=\s?%)'
+NUMBER = re.compile(rf'(?P<n>{number})(?P<pct>\s?%)?')
+HIDDEN = re.compile('|'.join([
+    r'^(?P<f>`{3,}|~{3,}|:{3,}).*?^(?P=f)[ \t]*$',      # fences
+    r'(?P<b>`+).+?(?P=b)',                              # code
+    r'\$\$.+?\$\$', r'(?<!\$)\$[^$\n]+\$',              # formulas
+    r'!\[[^\]]*\]\([^)]*\)', r'(?<=\])\([^)]*\)',       # pictures and their alt texts; where links lead
+    r'https?://\S+', r'<[^>\n]+>', r'arXiv:\d+\.\d+', r'\b10\.\d{4,}/\S+',
+    r'^#+\s+\d+(?:\.\d+)*\.?\s',                        # the number of a heading
+    r'\b(?:[Pp]ython|[Tt]orch|PyTorch|fastai|nbdev|CUDA|Apache|version)[ \-]v?\d+(?:\.\d+)+', r'\bv?\d+\.\d+\.\d+\b',
+    r'(?:§|\b[Ss]ection |\b[Cc]hapter |\bch\. )\d+\.\d+']), re.M | re.S)
+
+
+@dataclass(frozen=True)
+class Figure:
+    "A number as somebody wrote it."
+    text: str
+    value: float
+    places: int   # digits after the point
+    percent: bool = False
+
+    def shares(self):
+        "The figure itself; a percentage also as a share."
+        yield self.value, self.places
+        if self.percent: yield self.value/100, self.places + 2
+
+
+def figures(text):
+    "The decimal figures and percentages of a text."
+    for m in NUMBER.finditer(text):
+        n = m['n'].replace('−', '-').replace(',', '')
+        yield Figure(m[0].strip(), float(n), len(n.partition('.')[2]), bool(m['pct']))
+
+
+def prose(markdown):
+    "Markdown without code, formulas, links, pictures and version numbers."
+    return HIDDEN.sub(' ', markdown)
+
+
+def backs(source, figure):
+    "Is the figure this number, rounded to its own precision, and from no more than twice its digits? A sign may be left out, not invented."
+    for value, places in figure.shares():
+        for v, p in ((source.value, source.places), *([(source.value/100, source.places + 2)] if source.percent else [])):
+            if figure.text[:1] not in '+-−': v = abs(v)
+            if (p < places or p > 2*places) and v != value: continue
+            if abs(v - value) <= .5*10**-places*(1 + 1e-9): return True
+    return False
+
+
+def literals(code):
+    "The numbers with a point in code."
+    return [Figure(t, float(t), len(t.partition('.')[2])) for t in re.findall(r'(?<![\w.])\d*\.\d+(?![\w.])', re.sub(r'#(?!\|).*', '', code))]
+
+
+def printed(outputs):
+    "The decimal figures that a cell's stored outputs show."
+    text = []
+    for o in outputs:
+        data = o.get('data', {})
+        text.append(o.get('text', ''))
+        shown = next((data[k] for k in ('text/markdown', 'text/html', 'text/plain') if k in data), '')
+        text.append(shown)
+    text = [t for t in map(''.join, text) if 'fastprogress' not in t]  # an epoch's figures pass by; those that matter are said again
+    return list(figures(re.sub(r'<style.*?</style>|<[^>]+>', ' ', '\n'.join(text), flags=re.S)))
+
+
+def exact(source, figure):
+    "Code backs a figure only if it is the same number."
+    return any(abs(source.value - abs(v)) < 1e-12 for v, _ in figure.shares())
+
+
+@cache
+def cells(path):
+    "A page's cells: kind, markdown or code, outputs."
+    path = Path(path)
+    if path.suffix == '.md': return [('markdown', path.read_text(encoding='utf-8'), [])]
+    nb = json.loads(path.read_text(encoding='utf-8'))
+    return [(c['cell_type'], ''.join(c['source']), c.get('outputs', [])) for c in nb['cells']]
+
+
+@cache
+def known(path):
+    "What a notebook itself shows: the figures of its outputs, and those of its code."
+    code = [c for c in cells(path) if c[0] == 'code']
+    return [f for c in code for f in printed(c[2])], [f for c in code for f in literals(c[1])]
+
+
+def _spread(xs):
+    n = len(xs)
+    mean = sum(xs)/n
+    return [mean] + ([math.sqrt(sum((x-mean)**2 for x in xs)/(n-1))] if n > 1 else [])
+
+
+GROUPS = dict(depth='04_multilayer', cells=('05_lstm', '06_gru'), normalization='07_normalization')
+EVERYWHERE = ('index', '22_ladder', '26_claims')
+
+CROWD = 20 # an output of more figures than this backs only figures of three digits or more
+
+
+@cache
+def results():
+    "(page, figure): means and standard deviations over the seeds as the tables show them, and the published figures."
+    from lm_from_scratch import claims, copying, ladder
+    found = []
+
+    def add(page, *values, places=4): found.extend((page, Figure(f'{v:.{places}f}', float(f'{v:.{places}f}'), places)) for v in values)
+
+    runs = ladder.load_results()
+    for r in ladder.LADDER:
+        if r.published is not None: add(r.chapter, r.published, places=3)
+        mine = runs[runs.recipe == r.name]
+        for column in ('accuracy', 'accuracy_8xxx', 'accuracy_9xxx'):
+            if len(mine): add(r.chapter, *_spread(list(mine[column])))
+    for c, row in claims.claims_table().iterrows():
+        group = next(x.group for x in claims.CLAIMS if x.name == c)
+        pages = GROUPS.get(group, ('08_regularization', '09_weight_tying'))
+        for page in [pages] if isinstance(pages, str) else pages:
+            add(page, *(row[k] for k in ('better', 'better_sd', 'worse', 'worse_sd', 'difference', 'low', 'high') if row[k] == row[k]))
+    groups = {}
+    for r in copying.copying_rows():
+        for k in ('cold', 'cold_8xxx', 'cold_9xxx', 'warm'):
+            if r.get(k) is not None: groups.setdefault((r['recipe'], r['test_time'], k), []).append(r[k])
+    for xs in groups.values(): add('10_copying', *_spread(xs))
+    if ladder.results_file('lstm_speed').is_file():
+        for v in ladder.load_results('lstm_speed')['ratio'].dropna(): add('05_lstm', v, places=3)
+    return found
+
+
+def page_name(path):
+    "'05_lstm', 'solutions/05_lstm', 'errata', …"
+    path = Path(path)
+    return f'solutions/{path.stem}' if path.parent.name == 'solutions' else path.stem
+
+
+@cache
+def register(path=listed):
+    "The sources that were written down by hand."
+    path = Path(path)
+    return tuple(tomllib.loads(path.read_text(encoding='utf-8')).get('source', [])) if path.is_file() else ()
+
+
+OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.Pow: operator.pow}
+
+
+def compute(text):
+    "The value of a plain sum, such as '1/(1-.2)' or 'log(30)'."
+    def go(n):
+        match n:
+            case ast.Constant(value=int() | float()): return n.value
+            case ast.BinOp(): return OPERATORS[type(n.op)](go(n.left), go(n.right))
+            case ast.UnaryOp(op=ast.USub()): return -go(n.operand)
+            case ast.Call(func=ast.Name(id=f)) if f in ('log', 'exp', 'sqrt', 'tanh'): return getattr(math, f)(*map(go, n.args))
+        raise ValueError(f"{text!r} is not a plain sum")
+    return go(ast.parse(text, mode='eval').body)
+
+
+def stands(entry, figure):
+    "Does an entry of sources.toml hold? A sum is computed, a notebook and a published figure are looked up; a paper, and a setting that a sentence chooses, are believed."
+    if 'sum' in entry:
+        v = compute(entry['sum'])
+        return any(abs(v - w) <= .5*10**-p*(1 + 1e-9) for w, p in figure.shares())
+    if 'notebook' in entry:
+        shown, code = known(root/'nbs'/f"{entry['notebook']}.ipynb")
+        return any(backs(s, figure) for s in shown) or any(exact(s, figure) for s in code)
+    if 'published' in entry:
+        from lm_from_scratch.ladder import find_recipe
+        return backs(Figure('', find_recipe(entry['published']).published, 3), figure)
+    return bool(entry.get('paper') or entry.get('chosen'))
+
+
+def section(path, k):
+    "The cells between the headings around cell k."
+    heads = [i for i, c in enumerate(cells(path)) if c[0] == 'markdown' and re.search(r'^##+ ', c[1], re.M)]
+    start = max((i for i in heads if i <= k), default=0)
+    return start, next((i for i in heads if i > max(k, start)), len(cells(path)))
+
+
+def source_of(path, k, figure, entries=None):
+    "Where a figure in cell k of a page comes from; None if from nowhere."
+    name = page_name(path)
+    for e in register() if entries is None else entries:
+        if e['page'] == name and e['figure'] == figure.text: return 'listed' if stands(e, figure) else None
+    start, end = section(path, k)
+    page = cells(path)
+    near, far = ([c for c in page[lo:hi] if c[0] == 'code'] for lo, hi in ((start, end), (0, len(page))))
+    digits = max(p for _, p in figure.shares())
+    same = backs if digits > 1 else exact            # one digit says little, so it has to be the very same number
+    def shown(cells):                                # in a crowd there is always somebody who looks alike
+        outputs = [printed(c[2]) for c in cells]
+        return [s for out in outputs if len(out) <= CROWD or digits > 2 for s in out]
+    if any(same(s, figure) for s in shown(near)): return 'output, section'
+    if any(exact(s, figure) for c in near for s in literals(c[1])): return 'code, section'
+    if digits > 1 and any(backs(s, figure) for s in shown(far)): return 'output, page'
+    chapter = name.removeprefix('solutions/')
+    if digits > 2 and any(backs(s, figure) for p, s in results() if p == chapter or chapter in EVERYWHERE): return 'results'
+    return None
+
+
+def prose_figures(path):
+    "(cell, figure) of all prose of a page."
+    return [(k, f) for k, (kind, text, _) in enumerate(cells(path)) if kind == 'markdown' for f in figures(prose(text))]
+
+
+def unsourced(path):
+    "A line for each figure of a page that comes from nowhere, and for each listed source whose figure is gone."
+    found = prose_figures(path)
+    name = page_name(path)
+    bad = [f'{name}, cell {k}: figure {f.text} has no source' for k, f in found if source_of(path, k, f) is None]
+    texts = {f.text for _, f in found}
+    return bad + [f"{name}: sources.toml lists {e['figure']}, which is not on the page" for e in register() if e['page'] == name and e['figure'] not in texts]
+
+
+def pages():
+    "All that is read: chapters, rooms, solutions, appendices."
+    return [*sorted((root/'nbs').glob('*.ipynb')), *sorted((root/'nbs/solutions').glob('*.ipynb')), *sorted((root/'docs/appendix').glob('*.md'))]
+
+
+def main():
+    "Print what has no source; 1 if there is any."
+    bad = [line for p in pages() for line in unsourced(p)]
+    unknown = {e['page'] for e in register()} - {page_name(p) for p in pages()}
+    bad += [f'sources.toml names a page {p!r}, which does not exist' for p in sorted(unknown)]
+    print('\n'.join(bad) or f'{sum(len(prose_figures(p)) for p in pages())} figures in prose, each with a source')
+    return int(bool(bad))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,2 +1,0 @@
-"Answers to the exercises of `03_every_word`."
-from answers import mutant, right, wrong

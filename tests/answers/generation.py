@@ -1,2 +1,0 @@
-"Answers to the exercises of `11_generation`."
-from answers import mutant, right, wrong

@@ -1,2 +1,0 @@
-"Answers to the exercises of `06_gru`."
-from answers import mutant, right, wrong

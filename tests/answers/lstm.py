@@ -1,2 +1,0 @@
-"Answers to the exercises of `05_lstm`."
-from answers import mutant, right, wrong

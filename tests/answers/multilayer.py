@@ -1,2 +1,0 @@
-"Answers to the exercises of `04_multilayer`."
-from answers import mutant, right, wrong

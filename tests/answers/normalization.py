@@ -1,2 +1,0 @@
-"Answers to the exercises of `07_normalization`."
-from answers import mutant, right, wrong

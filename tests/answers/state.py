@@ -1,2 +1,0 @@
-"Answers to the exercises of `02_state`."
-from answers import mutant, right, wrong
