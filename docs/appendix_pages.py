@@ -35,10 +35,7 @@ def citation_page():
     return (root/'docs/appendix/cite.md').read_text(encoding='utf-8').replace('{{citation}}', citation())
 
 
-def table(df):
-    "A data frame of text as a Markdown table."
-    def line(cells): return '| ' + ' | '.join(str(c).replace('|', r'\|') for c in cells) + ' |'
-    return '\n'.join([line(df.columns), line(['---']*len(df.columns)), *map(line, df.itertuples(index=False))])
+def table(df): return df.to_markdown(index=False, disable_numparse=True)
 
 
 def made_by(name):
@@ -65,10 +62,10 @@ def results_page():
     "The page appendix/results."
     parts = [
         '# Results', '> Every figure of the course, with the command that made it. This page is written by the build.',
-        '## The ladder', 'Accuracy on the held-out text, mean ± standard deviation over the seeds. [The ladder](../22_ladder.ipynb) tells how.', table(ladder_table(load_results())), made_by('ladder'),
-        '## The claims', 'Each claim with its interval and verdict. [Claims, audited](../26_claims.ipynb) tells how.', table(show_claim()), made_by('claims'),
-        '## Copying', 'Ways of training, then ways of adapting while reading. [Copying](../10_copying.ipynb) tells how.', table(copying_table()), table(adapted_table()), made_by('copying'),
-        '## The LSTM, timed', "Time of a training step, as a multiple of `nn.LSTM`'s" + '. [How can a state be kept?](../05_lstm.ipynb) tells how.', speed_table(), made_by('lstm_speed')]
+        '## The ladder', 'Accuracy on the held-out text, mean ± standard deviation over the seeds. [The ladder](../../nbs/22_ladder.ipynb) tells how.', table(ladder_table(load_results())), made_by('ladder'),
+        '## The claims', 'Each claim with its interval and verdict. [Claims, audited](../../nbs/26_claims.ipynb) tells how.', table(show_claim()), made_by('claims'),
+        '## Copying', 'Ways of training, then ways of adapting while reading. [Copying](../../nbs/10_copying.ipynb) tells how.', table(copying_table()), table(adapted_table()), made_by('copying'),
+        '## The LSTM, timed', "Time of a training step, as a multiple of `nn.LSTM`'s" + '. [How can a state be kept?](../../nbs/05_lstm.ipynb) tells how.', speed_table(), made_by('lstm_speed')]
     return '\n\n'.join(parts) + '\n'
 
 

@@ -144,9 +144,8 @@ def results():
 
 
 def page_name(path):
-    "'05_lstm', 'solutions/05_lstm', 'errata', …"
-    path = Path(path)
-    return f'solutions/{path.stem}' if path.parent.name == 'solutions' else path.stem
+    "'05_lstm', 'errata', …"
+    return Path(path).stem
 
 
 @cache
@@ -208,8 +207,7 @@ def source_of(path, k, figure, entries=None):
     if any(same(s, figure) for s in shown(near)): return 'output, section'
     if any(exact(s, figure) for c in near for s in literals(c[1])): return 'code, section'
     if digits > 1 and any(backs(s, figure) for s in shown(far)): return 'output, page'
-    chapter = name.removeprefix('solutions/')
-    if digits > 2 and any(backs(s, figure) for p, s in results() if p == chapter or chapter in EVERYWHERE): return 'results'
+    if digits > 2 and any(backs(s, figure) for p, s in results() if p == name or name in EVERYWHERE): return 'results'
     return None
 
 
@@ -228,8 +226,8 @@ def unsourced(path):
 
 
 def pages():
-    "All that is read: chapters, rooms, solutions, appendices."
-    return [*sorted((root/'nbs').glob('*.ipynb')), *sorted((root/'nbs/solutions').glob('*.ipynb')), *sorted((root/'docs/appendix').glob('*.md'))]
+    "All that is read: chapters, rooms, appendices."
+    return [*sorted((root/'nbs').glob('*.ipynb')), *sorted((root/'docs/appendix').glob('*.md'))]
 
 
 def main():

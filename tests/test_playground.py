@@ -355,6 +355,30 @@ def test_narrow_and_dark(opened):
         assert (text > ground) == (scheme == 'dark')
 
 
+@pytest.fixture(scope='module')
+def axe(tmp_path_factory):
+    "The rules of accessibility, as a script for the page."
+    folder,npm = tmp_path_factory.mktemp('axe'),shutil.which('npm')
+    if not npm: pytest.skip("NOT TESTED: accessibility of the playground (npm is missing)")
+    got = subprocess.run([npm, 'install', '--silent', '--prefix', str(folder), 'axe-core@4.10.3'], capture_output=True, text=True)
+    if got.returncode: pytest.skip("NOT TESTED: accessibility of the playground (axe-core could not be installed)")
+    return (folder/'node_modules/axe-core/axe.min.js').read_text(encoding='utf-8')
+
+
+def violations(page): return [(v['id'], n['target']) for v in page.evaluate('() => axe.run()')['violations'] for n in v['nodes']]
+
+
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+@pytest.mark.parametrize('width', [390, 1200])
+def test_accessible(opened, axe, scheme, width):
+    page = opened[0](viewport=dict(width=width, height=900), color_scheme=scheme)
+    page.evaluate(axe)
+    type_words(page, 'one . two'); tab_to(page, FORGET); page.keyboard.press('Enter'); type_words(page, 'zebra')
+    assert not violations(page)
+    page.evaluate("document.body.append(document.createElement('button'))")          # a button without a name: axe does look
+    assert [rule for rule,_ in violations(page)][:1] == ['button-name']
+
+
 def test_without_weights(opened):
     go,reports = opened
     page = go(ready='.lmp-failed', block='**/models.json')

@@ -1,0 +1,65 @@
+"The appendices: pages that are made hold what the files hold, links and checkers exist, terms and references are told once."
+import json
+import re
+from collections import Counter
+
+import appendix_pages
+import pytest
+from conftest import ROOT
+
+from lm_from_scratch import check
+from lm_from_scratch.ladder import results_file
+
+APPENDIX = ROOT/'docs/appendix'
+PAGES = sorted(APPENDIX.glob('*.md'))
+
+
+def test_every_results_file_is_told_with_its_commands():
+    page = appendix_pages.results_page()
+    for path in results_file().parent.glob('*.jsonl'):
+        assert f'lm_from_scratch/results/{path.name}' in page
+        rows = [json.loads(line) for line in path.read_text(encoding='utf-8').splitlines()]
+        assert f'{len(rows)} rows' in page
+        for command in {r['command'] for r in rows}: assert command in page
+    assert 'nan' not in page.split()
+
+
+def test_the_ladder_is_the_readmes():
+    from lm_from_scratch.ladder import ladder_table, load_results
+    rows = appendix_pages.table(ladder_table(load_results())).splitlines()
+    assert set(rows) <= set(appendix_pages.results_page().splitlines()) and rows[-1] in (ROOT/'README.md').read_text(encoding='utf-8')
+
+
+def test_citation():
+    from lm_from_scratch import __version__
+    page = appendix_pages.citation_page()
+    assert '{{citation}}' not in page and f'{{{__version__}}}' in page
+    assert page.count('{') == page.count('}') and page.count('```') == 2
+
+
+@pytest.mark.parametrize('path', PAGES, ids=lambda p: p.stem)
+def test_links_lead_somewhere(path):
+    text = path.read_text(encoding='utf-8')
+    assert re.match(r'# .+\n> .+', text)
+    if path.stem == 'cite': text += appendix_pages.results_page()                    # a page of this folder, once it is made
+    for link in re.findall(r'\]\(([^)#\s]+)', text):
+        assert link.startswith('https://') or (path.parent/link).is_file(), link
+
+
+def test_errata_name_checkers_that_exist():
+    text = (APPENDIX/'errata.md').read_text(encoding='utf-8')
+    rows = {int(n): set(re.findall(r'`check\.(\w+)`', line)) for n,line in re.findall(r'^\| (\d+) \|(.+)$', text, re.M)}
+    assert list(rows) == list(range(1, 23)) and set().union(*rows.values()) == check.CHECKERS.keys()
+    for name,guarded in check.CHECKERS.items():
+        for n in guarded: assert name in rows[n] or rows[n], (name, n)
+
+
+def test_terms_and_references_are_told_once():
+    glossary = (APPENDIX/'glossary.md').read_text(encoding='utf-8')
+    body = re.search(r'^(`{3,}|:{3,})\{glossary\}\n(.+?)^\1', glossary, re.M | re.S)[2]
+    terms = [line for line in body.splitlines() if line and not line.startswith((' ', ':'))]
+    assert len(terms) > 50 and max(Counter(terms).values()) == 1
+    keys = re.findall(r'^@\w+\{(\w+),', (APPENDIX/'references.bib').read_text(encoding='utf-8'), re.M)
+    assert len(keys) > 20 and max(Counter(keys).values()) == 1
+    cited = set(re.findall(r'\{cite(?::\w+)?\}`([^`]+)`', '\n'.join(p.read_text(encoding='utf-8') for p in PAGES)))
+    assert {k.strip() for c in cited for k in c.split(',')} <= set(keys)
