@@ -144,8 +144,9 @@ def results():
 
 
 def page_name(path):
-    "'05_lstm', 'errata', …"
-    return Path(path).stem
+    "'05_lstm', 'solutions/05_lstm', 'errata', …"
+    path = Path(path)
+    return f'solutions/{path.stem}' if path.parent.name == 'solutions' else path.stem
 
 
 @cache
@@ -226,8 +227,8 @@ def unsourced(path):
 
 
 def pages():
-    "All that is read: chapters, rooms, appendices."
-    return [*sorted((root/'nbs').glob('*.ipynb')), *sorted((root/'docs/appendix').glob('*.md'))]
+    "All that is read: chapters, rooms, solutions, appendices."
+    return [*sorted((root/'nbs').glob('*.ipynb')), *sorted((root/'nbs/solutions').glob('*.ipynb')), *sorted((root/'docs/appendix').glob('*.md'))]
 
 
 def main():

@@ -15,12 +15,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from .errors import *
 
-# %% ../nbs/23_course.ipynb #1497dc80
+# %% ../nbs/23_course.ipynb #4f6692a2
 def imports_of(
     code:str, # Python source
 ) -> set:     # Names of modules of `lm_from_scratch` that it imports
     "The modules of this package that a piece of code imports."
-    found = re.findall(r'^\s*(?:from|import)\s+(?:lm_from_scratch)?\.(\w+)', code, re.M)
+    found = re.findall(r'^\s*(?:from|import)\s+(?:lm_from_scratch)?\.+(\w+)', code, re.M)
     return set(found) | {n for l in re.findall(r'^\s*from lm_from_scratch import (.+)', code, re.M) for n in re.findall(r'\w+', l)}
 
 def sources_of(
@@ -31,7 +31,8 @@ def sources_of(
     while todo:
         name = todo.pop()
         spec = find_spec(f'lm_from_scratch.{name}')
-        found[name] = Path(spec.origin).read_text(encoding='utf-8') if spec else ''
+        files = sorted(Path(spec.origin).parent.glob('*.py')) if spec and spec.submodule_search_locations else [spec.origin] if spec else []
+        found[name] = '\n'.join(Path(f).read_text(encoding='utf-8') for f in files)
         todo |= imports_of(found[name]) - found.keys()
     return found
 
@@ -116,12 +117,12 @@ def run_notebook(
 
 def first_line(source): return next((l.strip() for l in source.splitlines() if l.strip() and not l.startswith('#|')), '')
 
-# %% ../nbs/23_course.ipynb #e6518478
+# %% ../nbs/23_course.ipynb #bba8c5e9
 def find_notebooks(
     folder='nbs', # Where the notebooks are
 ) -> list:        # Their paths, in the order of the course
-    "The notebooks of a folder."
-    found = sorted(p for p in Path(folder).glob('*.ipynb') if not p.name.startswith(('_', '.')))
+    "The notebooks of a folder, and the solutions below it."
+    found = [p for sub in ('', 'solutions') for p in sorted(Path(folder, sub).glob('*.ipynb')) if not p.name.startswith(('_', '.'))]
     if not found: raise TextFileError(f"There is no notebook in {folder}; run this in the folder of the course, or name the notebooks' folder.")
     return found
 
@@ -136,7 +137,8 @@ def run_course(
     import nbformat
     paths,stamps = find_notebooks(folder),Path(folder).resolve().parent/'.course'/'stamps.json'
     known = json.loads(stamps.read_text()) if stamps.exists() else {}
-    todo = [p for p in paths if force or known.get(p.name) != _stamp(p)]
+    key = lambda p: p.resolve().relative_to(Path(folder).resolve()).as_posix()
+    todo = [p for p in paths if force or known.get(key(p)) != _stamp(p)]
     for p in paths:
         if p not in todo: say(f'{p.stem:<22} unchanged')
     runs = []
@@ -146,7 +148,7 @@ def run_course(
             say(f'{run.path.stem:<22} {run.seconds:6.1f} s' + ('   FAILED' if run.error else ''))
             if run.error: continue
             nbformat.write(run.nb, run.path)
-            known[run.path.name] = _stamp(run.path)
+            known[key(run.path)] = _stamp(run.path)
             stamps.parent.mkdir(exist_ok=True); stamps.write_text(json.dumps(known, indent=1))
     for run in runs:
         if run.error: say(f'\n{run.path.name} stopped:\n{run.error}')
@@ -163,7 +165,7 @@ def _stamp(path):
     results = [p.read_text(encoding='utf-8') for p in sorted(Path(find_spec('lm_from_scratch').origin).parent.glob('results/*.jsonl'))] if reads else []
     return fingerprint(nb, json.dumps([torch.__version__, fastai.__version__, results, [c.get('outputs') for c in nb.cells]]))
 
-# %% ../nbs/23_course.ipynb #c221f9b8
+# %% ../nbs/23_course.ipynb #bfa0d13a
 def contents(
     folder='nbs',         # Where the notebooks are
     chapters:bool=True,   # The chapters; else the notebooks behind them
@@ -172,7 +174,7 @@ def contents(
     import nbformat
     lines = []
     for path in find_notebooks(folder):
-        if path.stem[:2].isdigit() and (path.stem < '20') == chapters:
+        if path.parent == Path(folder) and path.stem[:2].isdigit() and (path.stem < '20') == chapters:
             title,about = re.match(r'# (.+)\n+> (.+)', nbformat.read(path, 4).cells[0].source).groups()
             lines.append(f'- [{path.stem[:2]} {title}]({path.name}): {about}')
     return '\n'.join(lines)

@@ -11,7 +11,10 @@ from lm_from_scratch.course import find_notebooks, normalise, run_notebook
 paths = find_notebooks(ROOT/'nbs')
 
 
-@pytest.mark.parametrize('path', paths, ids=lambda p: p.stem)
+def name(path): return path.relative_to(ROOT/'nbs').with_suffix('').as_posix()
+
+
+@pytest.mark.parametrize('path', paths, ids=name)
 def test_runs(path):
     run = run_notebook(path)
     assert not run.error, run.error
@@ -23,7 +26,7 @@ def test_runs(path):
     assert run.seconds < 600
 
 
-@pytest.mark.parametrize('path', paths, ids=lambda p: p.stem)
+@pytest.mark.parametrize('path', paths, ids=name)
 class TestForm:
     def test_clean(self, path):
         nb = nbformat.read(path, 4)

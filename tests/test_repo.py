@@ -24,12 +24,11 @@ def tracked():
 def test_modules_are_what_the_notebooks_export(tmp_path):
     for name in ('nbs', 'lm_from_scratch'): shutil.copytree(ROOT/name, tmp_path/name, ignore=shutil.ignore_patterns('__pycache__', '.*'))
     for name in ('pyproject.toml', 'settings.ini', 'setup.py', 'README.md'): shutil.copy(ROOT/name, tmp_path)
-    for f in (tmp_path/'lm_from_scratch').glob('*.py'):
+    for f in (tmp_path/'lm_from_scratch').rglob('*.py'):
         if f.name not in ('__init__.py', 'all.py'): f.unlink()
     out = sh(sys.executable, '-c', 'from nbdev.export import nb_export; from nbdev.doclinks import nbdev_export; nbdev_export()', cwd=tmp_path)
     assert not out.returncode, out.stderr
-    made = {f.name: f.read_text(encoding='utf-8') for f in (tmp_path/'lm_from_scratch').glob('*.py')}
-    here = {f.name: f.read_text(encoding='utf-8') for f in (ROOT/'lm_from_scratch').glob('*.py')}
+    made,here = ({f.relative_to(root).as_posix(): f.read_text(encoding='utf-8') for f in (root/'lm_from_scratch').rglob('*.py')} for root in (tmp_path, ROOT))
     assert made.keys() == here.keys(), "make export"
     assert not [name for name in made if made[name] != here[name]], "make export"
 
@@ -37,7 +36,7 @@ def test_modules_are_what_the_notebooks_export(tmp_path):
 def test_notebooks_are_clean():
     from fastcore.nbio import read_nb
     from nbdev.clean import clean_nb
-    for path in (ROOT/'nbs').glob('*.ipynb'):
+    for path in (ROOT/'nbs').rglob('*.ipynb'):
         nb = read_nb(path)
         before = str(nb)
         clean_nb(nb)

@@ -1,0 +1,2 @@
+"Answers to the exercises of `10_copying`."
+from answers import mutant, right, wrong

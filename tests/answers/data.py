@@ -1,0 +1,2 @@
+"Answers to the exercises of `00_data`."
+from answers import mutant, right, wrong

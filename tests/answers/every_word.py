@@ -1,0 +1,2 @@
+"Answers to the exercises of `03_every_word`."
+from answers import mutant, right, wrong

@@ -1,0 +1,2 @@
+"Answers to the exercises of `11_generation`."
+from answers import mutant, right, wrong

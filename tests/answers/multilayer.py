@@ -1,0 +1,2 @@
+"Answers to the exercises of `04_multilayer`."
+from answers import mutant, right, wrong

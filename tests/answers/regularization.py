@@ -1,0 +1,2 @@
+"Answers to the exercises of `08_regularization`."
+from answers import mutant, right, wrong

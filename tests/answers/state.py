@@ -1,0 +1,2 @@
+"Answers to the exercises of `02_state`."
+from answers import mutant, right, wrong
