@@ -14,7 +14,7 @@ LMFS := $(BIN)/lm-from-scratch
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUTF8 := 1
 
-.PHONY: help course test lab export clean-notebooks images results readme wheel clean setup
+.PHONY: help course test lab export clean-notebooks images results readme docs recall wheel clean setup
 
 help:  ## what you are reading
 	@echo "A language model from scratch. Targets:"
@@ -27,17 +27,19 @@ $(STAMP): constraints.txt settings.ini pyproject.toml setup.py
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --upgrade "pip>=24"
 	@$(BIN)/python -m pip install -q -c constraints.txt $$(grep '^torch==' constraints.txt)
-	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,docs]'
 	@touch $@
 
 setup: $(STAMP)  ## create .venv and install the course into it
 
-course: $(STAMP)  ## run the chapters, train the ladder, print its table
+course: $(STAMP)  ## run the chapters, train the ladder, print its table, build the site
 	@$(LMFS) course nbs --jobs $(JOBS)
 	@$(LMFS) ladder --jobs $(JOBS) --cache .course/ladder.jsonl
+	@JOBS=$(JOBS) $(BIN)/python docs/build_site.py
 	@echo "Read on: \`make lab\` opens the notebooks; begin with nbs/00_data.ipynb."
 
-test: $(STAMP)  ## run everything that must hold: notebooks, tests, export, style, spelling
+test: $(STAMP)  ## run everything that must hold: notebooks, tests, site, export, style, spelling
+	@sh tests/tools.sh
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lab: $(STAMP)  ## open JupyterLab on the course
@@ -59,6 +61,12 @@ images: $(STAMP)  ## draw the figures again
 
 readme: $(STAMP)  ## write README.md from nbs/index.ipynb
 	@$(BIN)/python docs/readme.py
+
+docs: $(STAMP)  ## build the site into docs/_site: no network, warnings are errors
+	@JOBS=$(JOBS) $(BIN)/python docs/build_site.py
+
+recall: $(STAMP)  ## copy the chapters without their prose into nbs/_recall, to tell the story yourself
+	@$(BIN)/python docs/takeaway.py nbs/_recall
 
 wheel: $(STAMP)  ## build the package into dist/
 	@$(BIN)/python -m build -q

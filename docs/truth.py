@@ -3,6 +3,7 @@ import ast
 import json
 import math
 import operator
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -231,9 +232,55 @@ def pages():
     return [*sorted((root/'nbs').glob('*.ipynb')), *sorted((root/'nbs/solutions').glob('*.ipynb')), *sorted((root/'docs/appendix').glob('*.md'))]
 
 
+TABLES = 'ladder_table', 'show_claim', 'claims_table', 'copying_table', 'adapted_table', 'load_results', 'contents'
+
+
+def drawn_from_results(code):
+    "Does a cell show what the results files say, and nothing that had to be run?"
+    return any(re.search(rf'\b{t}\(', code) for t in TABLES) and not re.search(r'^(#\| exports?$|def |class |@|with )|tempfile', code, re.M)
+
+
+def says(value):
+    "What Jupyter would show of a value, without its form."
+    text = getattr(value, 'data', None)
+    if not isinstance(text, str): text = value._repr_html_() if hasattr(value, '_repr_html_') else repr(value)
+    return _bare(text)
+
+
+def _bare(text): return ' '.join(re.sub(r'<style.*?</style>|<[^>]+>', ' ', text, flags=re.S).split())
+
+
+def stale(path):
+    "A line for each stored table that the results files, read now, would not give."
+    if Path(path).suffix == '.md': return []
+    todo = [(k, text, out) for k, (kind, text, outs) in enumerate(cells(path)) if kind == 'code' and drawn_from_results(text)
+            for out in outs if {'text/html', 'text/markdown', 'text/plain'} & out.get('data', {}).keys()]
+    bad = []
+    for k, code, out in todo:
+        shown = next(out['data'][kind] for kind in ('text/markdown', 'text/html', 'text/plain') if kind in out['data'])
+        *body, last = ast.parse(code).body
+        names = _names()
+        here = os.getcwd()
+        os.chdir(path.parent)                                          # where Jupyter runs it
+        try:
+            exec(compile(ast.Module(body, []), path.name, 'exec'), names)
+            value = eval(compile(ast.Expression(last.value), path.name, 'eval'), names)
+        finally: os.chdir(here)
+        if says(value) != _bare(''.join(shown)): bad.append(f'{page_name(path)}, cell {k}: the table is not what the results files say now: make course')
+    return bad
+
+
+def _names():
+    import pandas as pd
+    from IPython.display import Markdown
+    from lm_from_scratch import all as everything
+    from lm_from_scratch import course
+    return {**vars(everything), **vars(course), 'pd': pd, 'Markdown': Markdown}
+
+
 def main():
-    "Print what has no source; 1 if there is any."
-    bad = [line for p in pages() for line in unsourced(p)]
+    "Print what has no source or is stale; 1 if there is any."
+    bad = [line for p in pages() for line in unsourced(p) + stale(p)]
     unknown = {e['page'] for e in register()} - {page_name(p) for p in pages()}
     bad += [f'sources.toml names a page {p!r}, which does not exist' for p in sorted(unknown)]
     print('\n'.join(bad) or f'{sum(len(prose_figures(p)) for p in pages())} figures in prose, each with a source')

@@ -8,6 +8,7 @@ __all__ = ['PALETTES', 'FIGURES', 'DRAWINGS', 'mix', 'contrast', 'Canvas', 'Node
 
 # %% ../nbs/24_figures.ipynb #figures-003
 import base64, io, itertools, math, re
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
@@ -971,3 +972,106 @@ def _penalties(c):
         c.text(532, y+26, name, size=22, weight='bold')
         c.text(532, y-4, 'mean of', 'muted', 17)
         c.text(532, y-30, s, size=18)
+
+# %% ../nbs/24_figures.ipynb #figures-ladder-01
+class _Measured(NamedTuple):
+    "What one bar shows."
+    chapter:int; title:str
+    seeds:list            # The accuracy of each run
+    published:float=None  # The figure to compare with
+    ours = property(lambda self: np.mean(self.seeds))
+    all = property(lambda self: self.seeds + [self.published]*(self.published is not None))
+
+# %% ../nbs/24_figures.ipynb #figures-ladder-03
+def _rungs():
+    "The ladder, from the bottom up."
+    from lm_from_scratch.ladder import LADDER, load_results
+    from lm_from_scratch.copying import COPY_RECIPES, copying_rows
+    runs,last = load_results(),list(COPY_RECIPES)[-1]
+    top = _Measured(10, 'trained to copy', [r['cold'] for r in copying_rows() if r['recipe']==last and not r['test_time']])
+    rungs = [_Measured(int(r.chapter[:2]), r.title, runs.accuracy[runs.recipe==r.name].tolist(), r.published) for r in LADDER] + [top]
+    return [r for r in rungs if r.seeds]
+
+# %% ../nbs/24_figures.ipynb #figures-ladder-05
+@cache
+def _ceilings():
+    "Accuracy of the most common word, of the best guess after three words, of the best guess from a cold start."
+    from lm_from_scratch.data import human_numbers, lm_dataloaders
+    from lm_from_scratch.nword import best_accuracy_given
+    from lm_from_scratch.copying import oracle_guesses, rows_of
+    corpus = human_numbers()
+    valid,(x,y) = corpus.split()[1],rows_of(lm_dataloaders(corpus).valid)
+    return best_accuracy_given(valid, 0), best_accuracy_given(valid, 3), float((oracle_guesses(x, corpus.ids) == y).float().mean())
+
+# %% ../nbs/24_figures.ipynb #figures-ladder-07
+def _acc(v, digits=3): return f'{v:.{digits}f}'.removeprefix('0')
+
+# %% ../nbs/24_figures.ipynb #figures-ladder-09
+def _ladder_alt():
+    "The picture of the ladder in words."
+    rungs,(common,three,best) = _rungs(),_ceilings()
+    says = lambda r: f'chapter {r.chapter}: {r.title}, {_acc(r.ours)}' + (f' (published {_acc(r.published)})' if r.published else '')
+    passing = next(r.title for r in rungs if r.ours > three)
+    return ("A ladder of bars, each the mean accuracy of a model on held-out numbers, with a dot for each seed and a diamond for the published figure. "
+        f"From bottom to top: {'; '.join(map(says, rungs))}. Three vertical lines: the most common word, {_acc(common)}; the ceiling of three words, "
+        f"{_acc(three)}, first passed by the rung {passing}; the best possible from a cold start, {_acc(best)}, which the top rung misses by {_acc(best-rungs[-1].ours, 4)}.")
+
+# %% ../nbs/24_figures.ipynb #figures-ladder-10
+class _Lazy(dict):
+    "A figure's words, of which some are functions: they are called when they are read."
+    def __getitem__(self, k): return v() if callable(v := super().__getitem__(k)) else v
+
+FIGURES['ladder'] = _Lazy(alt=_ladder_alt,
+    caption="What each idea is worth: accuracy on held-out numbers, ours (a bar for the mean, a dot for each seed) beside the published figure (a diamond),"
+        " and the best that anyone could reach (lines).")
+
+# %% ../nbs/24_figures.ipynb #figures-ladder-12
+_X0,_UNIT,_INDENT = 14,564,93   # where accuracy 0 is, how wide accuracy 1 is, how far the rungs' titles are moved in
+def _x(v): return _X0 + _UNIT*v
+
+# %% ../nbs/24_figures.ipynb #figures-ladder-13
+@patch
+def diamond(self:Canvas, x, y, r=6.5):
+    "A published figure: a hollow diamond."
+    self.ax.add_patch(Polygon([(x-r,y),(x,y+r),(x+r,y),(x,y-r)], lw=1.8, ec=self.pal['ink'], fc=self.pal['bg'], zorder=6))
+
+@patch
+def seed(self:Canvas, x, y):
+    "One run: a dot with a rim, to be seen on any ground."
+    self.ax.add_patch(Circle((x,y), 4.5, lw=.8, ec=self.pal['bg'], fc=self.pal['h_o'], zorder=5))
+
+# %% ../nbs/24_figures.ipynb #figures-ladder-14
+def _draw_rung(c, y, r, note='', top=False):
+    "One rung: its title, and below it the bar."
+    for x,s,role in ((_X0,f'ch. {r.chapter}','muted'), (_X0+_INDENT,r.title,'ink')): c.text(x, y+24, s, role, 17, ha='left')
+    c.box(_x(r.ours/2), y, _UNIT*r.ours, 23, '', 'h_o', r=4, part=1 if top else .2, lw=1.5)
+    c.text(_x(min(r.all))-12, y, _acc(r.ours), 'bg' if top else 'ink', 18, ha='right', weight='bold')
+    for v in r.seeds: c.seed(_x(v), y-5)
+    if r.published: c.diamond(_x(r.published), y+5); c.diamond(510, y+24); c.text(562, y+24, _acc(r.published), size=17, ha='right')
+    if note: c.text(_x(max(r.all))+14, y, note, 'muted', 17, ha='left')
+
+# %% ../nbs/24_figures.ipynb #figures-ladder-15
+def _marks(c, y0, y1, wall):
+    "The three lines and what they are; up to `wall` nobody passes the second."
+    names = (('most common word',_X0,'left'), ('ceiling of three words',_x(_ceilings()[1]),'center'), ('best possible',c.w-10,'right'))
+    for v,(s,x,ha),ls in zip(_ceilings(), names, ((0,(2,4)),(0,(2,4)),'-')):
+        c.line((_x(v),y0), (_x(v),y1), head=False, lw=2, ls=ls, zorder=1)
+        c.text(_x(v), y1+14, _acc(v), size=18, weight='bold'); c.text(x, y1+37, s, size=17, ha=ha)
+    c.line((_x(_ceilings()[1]),y0), (_x(_ceilings()[1]),wall), head=False, lw=4, zorder=1)
+
+# %% ../nbs/24_figures.ipynb #figures-ladder-16
+def _key(c, n, y=18):
+    "What the signs mean."
+    c.box(_X0+16, y, 32, 16, '', 'h_o', r=4, part=.2, lw=1.5); c.seed(306, y); c.diamond(430, y)
+    mean = f'accuracy, mean of {n.pop()} seeds' if len(n) == 1 else 'accuracy, mean of seeds'
+    for x,s in ((54,mean), (318,'one seed'), (446,'published')): c.text(x, y, s, size=17, ha='left')
+
+# %% ../nbs/24_figures.ipynb #figures-ladder-17
+@draws('ladder', 610)
+def _ladder(c, y=57):
+    rungs,three = _rungs(),_ceilings()[1]
+    step = (c.h-56-y+14)/len(rungs)
+    first = next(i for i,r in enumerate(rungs) if r.ours > three)
+    for i,r in enumerate(rungs): _draw_rung(c, y+step*i, r, 'through the ceiling'*(i == first > 0), i == len(rungs)-1)
+    _marks(c, y-18, c.h-56, y+step*(first-.4))
+    _key(c, {len(r.seeds) for r in rungs})

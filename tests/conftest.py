@@ -13,7 +13,10 @@ settings.register_profile('ci', derandomize=True)
 if os.environ.get('CI'): settings.load_profile('ci')
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT/'docs'))
+sys.path[:0] = [str(ROOT/'docs'), str(ROOT/'tests')]
+
+
+from browser import axe, browser  # noqa: E402,F401
 
 
 @pytest.fixture

@@ -1,17 +1,15 @@
 "The playground: its JavaScript against the course's own models in Node, the size, no stale export, and the page itself, by keyboard."
-import functools
-import http.server
 import json
 import random
 import shutil
 import subprocess
-import threading
 from itertools import islice
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from browser import Served, tab_to, violations
 from conftest import ROOT
 from export_playground import FILE, RUNGS, SEED, accuracy, cache_of, exported, load_exported, recipe_of
 from lm_from_scratch.copying import cache_guesses, count_on, write_words
@@ -193,32 +191,9 @@ return {drawn, cold: m.temper(p, 0), half: m.temper(p, .5), one: m.temper(p, 1),
 
 # ---- the page
 
-CHROMIUM = shutil.which('chromium', path='/usr/bin') or next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-         '--disable-component-update', '--disable-sync']
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args): pass
-
-
 @pytest.fixture(scope='module')
 def site():
-    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Quiet, directory=str(FOLDER)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f'http://127.0.0.1:{server.server_port}'
-    server.shutdown(); server.server_close()
-
-
-@pytest.fixture(scope='module')
-def browser():
-    if not CHROMIUM: pytest.skip("NOT TESTED: the playground's page (chromium is missing)")
-    try: from playwright.sync_api import sync_playwright
-    except ImportError: pytest.skip("NOT TESTED: the playground's page (the Python package playwright is missing)")
-    with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+    with Served(FOLDER) as url: yield url
 
 
 @pytest.fixture
@@ -238,15 +213,6 @@ def opened(browser, site):
     yield go, reports
     for context in contexts: context.close()
     assert not reports
-
-
-def tab_to(page, selector, key='Tab'):
-    "Press Tab until the focus is there, and visible."
-    for _ in range(300):
-        if page.evaluate('s => document.activeElement.matches(s)', selector): break
-        page.keyboard.press(key)
-    else: pytest.fail(f"the keyboard does not reach {selector}")
-    assert page.evaluate("document.activeElement.tagName == 'BODY' || getComputedStyle(document.activeElement).outlineStyle != 'none'")
 
 
 def text_of(page): return page.eval_on_selector_all('.lmp-chips button', 'bs => bs.map(b => b.textContent)')
@@ -353,19 +319,6 @@ def test_narrow_and_dark(opened):
         colours = page.eval_on_selector('.lmp section', 's => [getComputedStyle(s).color, getComputedStyle(s).backgroundColor]')
         text,ground = (sum(map(int, c[4:-1].split(','))) for c in colours)
         assert (text > ground) == (scheme == 'dark')
-
-
-@pytest.fixture(scope='module')
-def axe(tmp_path_factory):
-    "The rules of accessibility, as a script for the page."
-    folder,npm = tmp_path_factory.mktemp('axe'),shutil.which('npm')
-    if not npm: pytest.skip("NOT TESTED: accessibility of the playground (npm is missing)")
-    got = subprocess.run([npm, 'install', '--silent', '--prefix', str(folder), 'axe-core@4.10.3'], capture_output=True, text=True)
-    if got.returncode: pytest.skip("NOT TESTED: accessibility of the playground (axe-core could not be installed)")
-    return (folder/'node_modules/axe-core/axe.min.js').read_text(encoding='utf-8')
-
-
-def violations(page): return [(v['id'], n['target']) for v in page.evaluate('() => axe.run()')['violations'] for n in v['nodes']]
 
 
 @pytest.mark.parametrize('scheme', ['light', 'dark'])

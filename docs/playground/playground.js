@@ -1,4 +1,4 @@
-// The playground: trained models of the course, run in the page. Renders into <div id="playground" data-models="…/models.json">.
+// The playground: trained models of the course, run in the page. Renders into <div id="playground" data-models="…/models.json">, and reads its data-text, if there is one.
 import {Reader, argmax, countingPrompt, draw, follows, makeModel, numberWords, temper} from './model.js';
 
 const TOP = 10;                                                       // bars shown when sorted
@@ -379,7 +379,9 @@ async function begin(root) {
     if (url.origin !== location.origin) throw new Error('the weights must come from the same site as the page');
     const answer = await fetch(url);
     if (!answer.ok) throw new Error(`${url.pathname} answered ${answer.status}`);
-    return new Playground(root, await answer.json());
+    const playground = new Playground(root, await answer.json());
+    if (root.dataset.text) { playground.input.value = root.dataset.text; playground.typed(); }   // something to look at, before anybody types
+    return playground;
   } catch (error) {
     root.replaceChildren(el('p', {role: 'alert', className: 'lmp-failed'}, `The playground could not load its weights (${error.message}). ` +
       'Browsers do not load them for a page opened as a file: serve the folder with “python -m http.server” and open http://localhost:8000. ' +

@@ -182,6 +182,7 @@ def _make(cls, *args, layers):
     odd = [n for n in vars(cls) if n.strip('_') == 'init' and n != '__init__'] if isinstance(cls, type) else []
     require(not odd, f"`{''.join(odd)}` is never called: a constructor is `__init__`, with two underscores on either side.")
     model = run_answer(cls, *args, hints=_made)
+    require(isinstance(model, nn.Module), f"This should make a model, an `nn.Module`; it made {type(model).__name__}.")
     require(list(model.parameters()), "This model has no parameters. Layers must be attributes of `self` (in a plain list they are not seen).")
     for name in layers: require(isinstance(getattr(model, name, None), nn.Module), f"There is no layer `{name}`: set `self.{name}` in `__init__`.")
     return model.double()

@@ -1,0 +1,59 @@
+"A real browser for the tests of pages: headless Chromium, a server for a folder, the rules of accessibility. Where a part is missing, it is said loudly."
+import functools
+import http.server
+import shutil
+import subprocess
+import threading
+
+import pytest
+
+CHROMIUM = shutil.which('chromium', path='/usr/bin') or next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+         '--disable-component-update', '--disable-sync']
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args): pass
+
+
+class Served:
+    "A folder behind a server on this machine."
+    def __init__(self, folder):
+        self.server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Quiet, directory=str(folder)))
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f'http://127.0.0.1:{self.server.server_port}'
+    def __enter__(self): return self.url
+    def __exit__(self, *args): self.server.shutdown(); self.server.server_close()
+
+
+@pytest.fixture(scope='session')
+def browser():
+    if not CHROMIUM: pytest.skip("NOT TESTED: the pages in a browser (chromium is missing)")
+    try: from playwright.sync_api import sync_playwright
+    except ImportError: pytest.skip("NOT TESTED: the pages in a browser (the Python package playwright is missing)")
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope='session')
+def axe(tmp_path_factory):
+    "The rules of accessibility, as a script for the page."
+    folder,npm = tmp_path_factory.mktemp('axe'),shutil.which('npm')
+    if not npm: pytest.skip("NOT TESTED: accessibility of the pages (npm is missing)")
+    got = subprocess.run([npm, 'install', '--silent', '--prefix', str(folder), 'axe-core@4.10.3'], capture_output=True, text=True)
+    if got.returncode: pytest.skip("NOT TESTED: accessibility of the pages (axe-core could not be installed)")
+    return (folder/'node_modules/axe-core/axe.min.js').read_text(encoding='utf-8')
+
+
+def violations(page): return [(v['id'], n['target']) for v in page.evaluate('() => axe.run()')['violations'] for n in v['nodes']]
+
+
+def tab_to(page, selector, key='Tab'):
+    "Press Tab until the focus is there, and visible."
+    for _ in range(300):
+        if page.evaluate('s => document.activeElement.matches(s)', selector): break
+        page.keyboard.press(key)
+    else: pytest.fail(f"the keyboard does not reach {selector}")
+    assert page.evaluate("document.activeElement.tagName == 'BODY' || getComputedStyle(document.activeElement).outlineStyle != 'none'")

@@ -1,0 +1,354 @@
+"""The site, built and read as its readers do: every page in a real browser, light and dark, wide and narrow; every link and anchor; search, playground,
+buttons, what can be taken along; and that it is not built from what is not true."""
+import json
+import re
+import subprocess
+import sys
+from functools import cache
+from urllib.parse import unquote, urldefrag, urljoin
+
+import build_site
+import nbformat
+import pages
+import pytest
+import truth
+from browser import Served, tab_to, violations
+from bs4 import BeautifulSoup
+from conftest import ROOT
+from filelock import FileLock
+
+from lm_from_scratch import check
+from lm_from_scratch.course import repository
+
+SITE = ROOT/'docs/_site'
+NOTEBOOKS = [*pages.chapters(), *pages.rooms(), *pages.solutions()]
+NAMES = [*(p.name for p in NOTEBOOKS), *(f'appendix/{n}' for n in ('solutions', *build_site.APPENDIX)), 'index', 'search', 'genindex', 'py-modindex']
+CHAPTERS = [p.name for p in pages.chapters()]
+PRINTS = {'light': 'dark', 'dark': 'light'}
+
+
+@pytest.fixture(scope='session', autouse=True)
+def site():
+    "The site's folder, built if it is not there or not from what is here now; one process builds, the others wait."
+    ROOT.joinpath('docs/_build').mkdir(exist_ok=True)
+    with FileLock(ROOT/'docs/_build/lock'):
+        failed = ROOT/'docs/_build'/f'failed-{build_site.made_from()}'                             # so that the others need not try again
+        if not build_site.fresh() and not failed.is_file():
+            out = subprocess.run([sys.executable, 'docs/build_site.py'], cwd=ROOT, capture_output=True, text=True)
+            if out.returncode: failed.write_text(out.stdout + out.stderr, encoding='utf-8')
+        if failed.is_file(): pytest.fail(failed.read_text(encoding='utf-8'), pytrace=False)
+    return SITE
+
+
+@pytest.fixture(scope='session')
+def url(site):
+    with Served(site) as url: yield url
+
+
+@cache
+def soup(name): return BeautifulSoup((SITE/f'{name}.html').read_text(encoding='utf-8'), 'html.parser')
+
+
+def test_no_page_is_forgotten(site):
+    assert sorted(NAMES) == sorted(f.relative_to(site).with_suffix('').as_posix() for f in site.rglob('*.html') if 'playground' not in f.parts)
+
+
+# ---- in the browser
+
+@pytest.fixture
+def opened(browser, url):
+    "Open a page; at the end, nothing may have been reported on the console or asked of another site."
+    contexts, reports = [], []
+    def go(name, **settings):
+        contexts.append(context := browser.new_context(**{'viewport': dict(width=1280, height=900), **settings}))
+        page = context.new_page()
+        page.weight = []
+        page.on('console', lambda m: m.type in ('error', 'warning') and reports.append(m.text))
+        page.on('pageerror', lambda e: reports.append(str(e)))
+        page.on('request', lambda r: r.url.startswith((url, 'data:')) or reports.append(r.url))
+        page.on('requestfinished', lambda r: page.weight.append(r.sizes()['responseBodySize']))
+        page.goto(f'{url}/{name}', wait_until='networkidle')
+        return page
+    yield go
+    for context in contexts: context.close()
+    assert not reports
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_page(opened, axe, name):
+    "No error, no request off the site, not too heavy, no rule of accessibility broken in light or dark, nothing wider than a telephone."
+    page = opened(f'{name}.html', color_scheme='light', reduced_motion='reduce')                 # what fades in is pale for a moment
+    assert sum(page.weight) < 1_500_000
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    page.evaluate(axe)
+    for scheme in ('light', 'dark'):
+        page.emulate_media(color_scheme=scheme, reduced_motion='reduce')
+        page.wait_for_function('s => document.documentElement.dataset.theme == s', arg=scheme)
+        assert not violations(page), scheme
+    page.set_viewport_size(dict(width=390, height=800))
+    assert page.evaluate('document.documentElement.scrollWidth') <= 390
+
+
+def test_axe_and_the_width_would_notice(opened, axe):
+    page = opened('20_errors.html', reduced_motion='reduce')
+    page.evaluate(axe)
+    page.evaluate("document.querySelector('article h2').style.color = '#ccc'; document.querySelector('article p').style.width = '2000px'")
+    page.set_viewport_size(dict(width=390, height=800))
+    assert any(rule == 'color-contrast' for rule, _ in violations(page)) and page.evaluate('document.documentElement.scrollWidth') > 390
+
+
+def test_theme_is_switched_by_keyboard(opened):
+    page = opened('00_data.html', color_scheme='light')
+    for theme in ('dark', 'light'):
+        tab_to(page, '.article-header-buttons .theme-switch-button')
+        page.keyboard.press('Enter')
+        tab_to(page, f'.article-header-buttons .theme-change-button[data-mode={theme}]')
+        page.keyboard.press('Enter')
+        assert page.evaluate('document.documentElement.dataset.theme') == theme
+
+
+def test_pictures_follow_the_theme_and_stand_still_on_request(opened):
+    shown = "n => getComputedStyle(document.querySelector('img.fig-' + n)).content"
+    assert opened('05_lstm.html', color_scheme='light').evaluate(shown, 'lstm-diagram') == 'normal'
+    assert 'lstm_diagram-dark.svg' in opened('05_lstm.html', color_scheme='dark').evaluate(shown, 'lstm-diagram')
+    assert opened('00_data.html').evaluate(shown, 'batches-marching') == 'normal'                                  # it moves …
+    assert 'batches_marching.svg' in opened('00_data.html', reduced_motion='reduce').evaluate(shown, 'batches-marching')
+    assert 'batches_marching-dark.svg' in opened('00_data.html', reduced_motion='reduce', color_scheme='dark').evaluate(shown, 'batches-marching')
+    for name in build_site.STILL: assert (SITE/f'_static/figures/{name}.svg').is_file()
+
+
+@pytest.mark.parametrize('words,where', [('LSTMCell', '05_lstm.html'), ('truncated', '02_state.html'), ('perplexity', 'appendix/glossary.html'), ('lm_dataloaders', '00_data.html')])
+def test_search(opened, words, where):
+    page = opened('index.html')
+    page.keyboard.press('Control+k')
+    page.keyboard.type(words); page.keyboard.press('Enter')
+    page.wait_for_function("document.querySelector('#search-results .search-summary') && document.querySelectorAll('#search-results li a').length")
+    found = page.eval_on_selector_all('#search-results li a', 'as => as.map(a => a.href)')
+    assert any(where in f for f in found[:8]), found[:8]
+    page.goto(next(f for f in found if where in f), wait_until='networkidle')
+    assert words.lower() in page.text_content('article').lower()
+
+
+def test_solutions_wait_behind_a_click(opened):
+    page = opened('05_lstm.html')
+    details = page.locator('details.solution')
+    assert details.count() >= 5 and not page.evaluate("document.querySelector('details.solution').open")
+    summary = details.first.locator('summary')
+    summary.focus(); page.keyboard.press('Enter')
+    assert page.evaluate("document.querySelector('details.solution').open") and 'check.' in details.first.text_content()
+
+
+def test_playground_on_the_home_page(opened):
+    "By keyboard: type words, look at the bars, step, forget, let it count; the numbers are those that test_playground compares with Python's."
+    page = opened('index.html')
+    page.wait_for_selector('.lmp-bars button')
+    words = lambda: page.eval_on_selector_all('.lmp-chips button', 'bs => bs.map(b => b.textContent)')
+    bars = lambda: page.eval_on_selector_all('.lmp-bars li:not([hidden]) button', 'bs => bs.map(b => b.textContent)')
+    assert words() == 'eight thousand forty one . eight thousand forty two .'.split() and bars()[0].startswith('eight')
+    tab_to(page, '#lmp-word'); page.keyboard.type('eight thousand'); page.keyboard.press('Enter')
+    assert len(words()) == 12
+    before = bars()
+    tab_to(page, '.lmp-text .lmp-line:last-of-type button:nth-child(2)'); page.keyboard.press('Enter')               # forget
+    assert bars() != before and len(words()) == 12
+    tab_to(page, '.lmp-write button:nth-child(1)'); page.keyboard.press('Enter')                                     # a step
+    assert len(words()) == 13
+    tab_to(page, '.lmp-write button[type=submit]'); page.keyboard.press('Enter')                                     # count on
+    page.wait_for_function("document.querySelectorAll('.lmp-chips button').length >= 14")
+    page.keyboard.press('Escape')
+
+
+def test_home_sells_in_one_screen(opened):
+    page = opened('index.html')
+    for what in ('article h1', '.ways li:nth-child(1)', '.ways li:nth-child(2)', '.ways li:nth-child(3)', '.ladder img', 'section#playground > h2'):
+        box = page.locator(what).first.bounding_box()
+        assert box and box['y'] + box['height'] < 900, what
+    assert page.evaluate("document.querySelector('.ladder img').naturalWidth") > 300
+    assert 'ceiling' in page.get_attribute('.ladder img', 'alt')
+
+
+def test_printed(opened):
+    page = opened('05_lstm.html')
+    page.emulate_media(media='print')
+    assert not page.is_visible('.bd-sidebar-primary') and not page.is_visible('.article-header-buttons') and page.is_visible('article p >> nth=3')
+
+
+# ---- links
+
+@cache
+def anchors(path): return {t['id'] for t in BeautifulSoup(path.read_text(encoding='utf-8'), 'html.parser').find_all(id=True)}
+
+
+def test_every_link_and_anchor_leads_somewhere(site):
+    bad, checked = [], 0
+    for name in NAMES:
+        base = f'http://here/{name}.html'
+        for tag in soup(name).find_all(['a', 'img', 'script', 'link', 'source']):
+            to = tag.get('href') or tag.get('src')
+            if not to or to.startswith(('data:', 'mailto:', 'javascript:')): continue
+            full, fragment = urldefrag(urljoin(base, to))
+            if not full.startswith('http://here/'): continue
+            path = site/unquote(full.removeprefix('http://here/').split('?')[0])
+            checked += 1
+            if not path.is_file(): bad.append((name, to))
+            elif fragment and path.suffix == '.html' and unquote(fragment) not in anchors(path): bad.append((name, to))
+    assert checked > 3000 and not bad, bad[:20]
+
+
+def test_no_relative_link_of_the_sources_was_left(site):
+    "What leads out of the site leads into the repository, to a file that is there."
+    for name in NAMES:
+        for a in soup(name).find_all('a', href=re.compile(re.escape(repository()))):
+            path = re.fullmatch(rf'{re.escape(repository())}/(?:blob|edit)/main/([^#]+)(?:#L(\d+)-L(\d+))?', a['href'])
+            assert path and (ROOT/path[1]).is_file(), (name, a['href'])
+
+
+def test_names_in_backticks_lead_to_their_pages():
+    def links(name): return {a.get_text(): a['href'] for a in soup(name).select('article a') if a.find('code')}
+    assert links('05_lstm')['nn.LSTM'] == 'https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html'
+    assert links('02_state')['ModelResetter'] == 'https://docs.fast.ai/callback.rnn.html#modelresetter'
+    assert links('10_copying')['ForgetState'].endswith('#lm_from_scratch.copying.ForgetState')
+    assert any(to.startswith('https://fastcore.fast.ai') for n in CHAPTERS for to in links(n).values())
+
+
+# ---- what a page shows
+
+def directives_in(text): return re.findall(r'^#\| ?(?:export|hide|echo|fig-|eval|default_exp).*', text, re.M)
+
+
+@pytest.mark.parametrize('page', NOTEBOOKS, ids=lambda p: p.name)
+def test_page_shows_its_notebook(page):
+    "Code that matters is there, what is hidden is not, directives are gone, pictures have captions, numbers and alternative texts."
+    nb = nbformat.read(ROOT/page.source, 4)
+    article = soup(page.name).select_one('article')
+    text = re.sub(r'\s+', '', article.get_text())
+    for c in nb.cells:
+        if c.cell_type != 'code': continue
+        d, source = pages.directives(c.source)
+        squeezed = re.sub(r'\s+', '', source)
+        if 'exports' in d: assert squeezed in text
+        if 'hide' in d and len(squeezed) > 60: assert squeezed not in text
+    assert not directives_in(article.get_text())
+    for img in article.find_all('img'): assert img.get('alt') and not img['alt'].startswith('_images'), img
+    for img in article.select('img.drawn'):
+        caption = img.find_parent('figure').find('figcaption')
+        assert re.match(r'Figure \d+', caption.get_text().strip()) and len(caption.get_text()) > 25
+
+
+@pytest.mark.parametrize('page', NOTEBOOKS, ids=lambda p: p.name)
+def test_entries_of_the_api(page):
+    "Each name that the notebook exports has its signature, its parameters and a link to its lines."
+    import names
+    module = next((pages.directives(c.source)[0]['default_exp'] for c in nbformat.read(ROOT/page.source, 4).cells if 'default_exp' in c.source), None)
+    there = soup(page.name)
+    for name in names.symbols().get(module, []):
+        full = f'lm_from_scratch.{module}.{name}'
+        dt, found = there.find(id=full), names.source_lines(full) if hasattr(names, 'source_lines') else None
+        import api
+        if not api.entry(module, name): continue
+        assert dt is not None, full
+        found = api.source_lines(full)
+        if not found or dt.parent.get('class', [''])[-1] == 'data': continue
+        assert dt.find('a', href=f'{repository()}/blob/main/{found[0]}#L{found[1]}-L{found[2]}'), full
+        lines = (ROOT/found[0]).read_text(encoding='utf-8').splitlines()[found[1]-1:found[2]]
+        assert any(re.search(rf'(def|class) {name.split(".")[-1]}\b', line) for line in lines), full
+
+
+def test_an_entry_in_full():
+    dl = soup('00_data').find(id='lm_from_scratch.data.lm_dataloaders').parent
+    assert 'bs=64' in dl.dt.get_text() and 'seq_len=16' in dl.dt.get_text()
+    rows = {r.td.get_text(): r.get_text(' ') for r in dl.find_all('tr')[1:]}
+    assert 'Rows read in parallel' in rows['bs'] and '64' in rows['bs'] and 'returns' in rows
+
+
+def test_every_exercise_has_its_solution_beneath():
+    for name in CHAPTERS:
+        article = soup(name).select_one('article')
+        heads = [h for h in article.find_all('h3') if re.match(r'\d+\.\d+ ', h.get_text())]
+        found = article.select('details.solution')
+        assert len(heads) == len(found) >= 5
+        for h, d in zip(heads, found): assert h.parent is d.find_parent('section') and 'check.' in d.get_text(), h
+        assert len([d for d in article.find_all('details') if d.get('class') is None]) >= 6        # questions
+
+
+def test_previous_and_next():
+    for a, b in zip(CHAPTERS, CHAPTERS[1:]):
+        assert soup(a).select_one('a.right-next')['href'] == f'{b}.html' and soup(b).select_one('a.left-prev')['href'] == f'{a}.html'
+        ends = [x['href'] for p in soup(a).select('article p') if '→' in p.get_text() for x in p.find_all('a')]
+        assert f'{b}.html' in ends, f"{a}: its closing question leads to the next chapter"
+
+
+# ---- what is taken along
+
+@pytest.mark.parametrize('page', NOTEBOOKS, ids=lambda p: p.name)
+def test_buttons(site, page):
+    buttons = {re.sub(r'\s+', ' ', a.get_text()).strip() or a.get('title'): a.get('href') for a in soup(page.name).select('.article-header-buttons a')}
+    repo = repository().removeprefix('https://github.com/')
+    assert buttons['Colab'] == f'https://colab.research.google.com/github/{repo}/blob/colab/{page.name}.ipynb'
+    assert buttons['Binder'] == f'https://mybinder.org/v2/gh/{repo}/main?urlpath=lab/tree/{page.source}'
+    assert buttons['Suggest a change'] == f'{repository()}/edit/main/{page.source}'
+    nb = nbformat.read((site/f'{page.name}.html').parent/buttons['Notebook'], 4)
+    nbformat.validate(nb)
+    assert not re.search(r'\]\((?!https?:|#)[^)]+\)', '\n'.join(re.sub(r'`[^`\n]*`|\$[^$\n]*\$', '', c.source) for c in nb.cells if c.cell_type == 'markdown'))
+    text = ((site/f'{page.name}.html').parent/buttons['Markdown']).read_text(encoding='utf-8')
+    prose = re.sub(r'^(`{3,}|~{3,}).*?^\1|`[^`\n]*`|^    .*?$', '', text, flags=re.M | re.S)
+    assert text.startswith(f'# {page.title}') and not directives_in(text) and not re.search('<(div|table|style)', prose) and 'base64' not in text
+    assert ('Recall copy' in buttons) == (page.name in CHAPTERS)
+
+
+@pytest.mark.parametrize('name', CHAPTERS)
+def test_recall_copy(site, name):
+    "Code and headings, nothing else; every line of it Python."
+    nb, full = nbformat.read(site/f'recall/{name}.ipynb', 4), nbformat.read(ROOT/f'nbs/{name}.ipynb', 4)
+    for c in nb.cells:
+        if c.cell_type == 'code': compile(re.sub(r'^%.*', '', c.source, flags=re.M), name, 'exec'); assert not c.outputs
+        else: assert all(re.match('#+ ', line) for line in c.source.splitlines() if line)
+    assert sum(c.cell_type == 'code' for c in nb.cells) == sum(c.cell_type == 'code' for c in full.cells) - 1
+    assert '# Exercises' in '\n'.join(c.source for c in nb.cells)
+
+
+def test_colab_copies(tmp_path):
+    build_site.colab(tmp_path)
+    made = sorted(f.relative_to(tmp_path).with_suffix('').as_posix() for f in tmp_path.rglob('*.ipynb'))
+    assert made == sorted(p.name for p in NOTEBOOKS)
+    for name in made:
+        cells = nbformat.read(tmp_path/f'{name}.ipynb', 4).cells
+        assert cells[0].source.startswith('# ') and cells[1].source == f'%pip install -q git+{repository()}'
+
+
+def test_llms(site):
+    text = (site/'llms.txt').read_text(encoding='utf-8')
+    assert re.match(r'# .+\n\n> .+\n\n## ', text)
+    links = re.findall(r'\]\((.+?)\)', text)
+    assert {f'{p.name}.md' for p in NOTEBOOKS} <= set(links)
+    for link in links: assert (site/link).stat().st_size > 200
+
+
+# ---- what is not built
+
+def test_an_unsourced_figure_stops_the_build(monkeypatch, tmp_path, capsys):
+    page = tmp_path/'99_page.md'
+    page.write_text('# A page\n\nIt scores .8731.\n', encoding='utf-8')
+    monkeypatch.setattr(truth, 'pages', lambda: [page])
+    before = (SITE/'.made-from').stat().st_mtime_ns
+    with pytest.raises(SystemExit, match='figures without a source'): build_site.main()
+    assert '.8731 has no source' in capsys.readouterr().out and (SITE/'.made-from').stat().st_mtime_ns == before
+
+
+def test_a_change_makes_the_site_stale(monkeypatch):
+    assert build_site.fresh()
+    monkeypatch.setattr(build_site, 'made_from', lambda: 'something else')
+    assert not build_site.fresh()
+
+
+def test_formulas_become_mathml():
+    found = soup('05_lstm').find_all('math')
+    assert len(found) > 10 and not [m for m in found if '\\' in m.get_text()]
+
+
+def test_nothing_of_a_content_network(site):
+    for f in site.rglob('*'):
+        if f.suffix in ('.html', '.css') and 'download' not in f.name:
+            assert not re.search(r'(?:src|href)="https?://[^"]+\.(?:js|css|woff2?)"|@import|url\(["\']?https?:', f.read_text(encoding='utf-8')), f
+
+
+assert json and check and PRINTS
