@@ -22,6 +22,7 @@ from home import home
 from lm_from_scratch.figures import FIGURES
 
 work, site = root/'docs/_build', root/'docs/_site'
+TOO_OLD = 3                          # exit status where Python is too old for the site; all else of the course runs there
 src, static = work/'src', work/'static'
 STILL = 'batches_marching', 'exploding_activations', 'tanh_activations'   # animations: what they show when they may not move
 APPENDIX = {'errata': 'Errata', 'glossary': 'Glossary', 'bibliography': 'Bibliography', 'results': 'Results', 'cite': 'How to cite'}
@@ -145,6 +146,9 @@ def main(*args):
     parser.add_argument('--draft', action='store_true', help="say what is wrong, and build all the same")
     parser.add_argument('--colab', metavar='FOLDER', help="only write the copies of the notebooks that Colab opens")
     options = parser.parse_args(args)
+    if sys.version_info < (3, 11):
+        print(f"The site is not built: the theme and Sphinx that draw it need Python 3.11 or newer, and this is {sys.version.split()[0]}.")
+        sys.exit(TOO_OLD)
     if options.colab: return colab(options.colab)
     draft = options.draft
     def stop(why):

@@ -72,7 +72,7 @@ def test_index_shows_the_stored_results():
 def test_one_address():
     "The repository's address stands in pyproject.toml; only what is generated from it repeats it."
     address = re.search(r'Repository = "(.+)"', (ROOT/'pyproject.toml').read_text()).group(1)
-    where = {f.relative_to(ROOT).as_posix() for f in tracked() if f.suffix not in ('.svg', '.gif', '.png') and address in f.read_text(encoding='utf-8')}
+    where = {f.relative_to(ROOT).as_posix() for f in tracked() if f.suffix not in ('.svg', '.gif', '.png', '.woff2') and address in f.read_text(encoding='utf-8')}
     assert where <= {'pyproject.toml', 'README.md', 'nbs/index.ipynb', 'lm_from_scratch/_modidx.py'}, where
     index = nbformat.read(ROOT/'nbs/index.ipynb', 4)
     assert not [c for c in index.cells if address in c.source]
@@ -115,3 +115,10 @@ process.exit(bad ? 1 : 0)''')
     broken = tmp_path/'broken.yml'
     broken.write_text("on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo ${{ nothing.here }}\n")
     assert sh('node', str(script), str(broken)).returncode == 1                      # the linter does lint
+
+
+def test_what_is_not_here_is_said(tmp_path):
+    "Where Chromium and npm are missing and cannot be installed, `make test` says so, and goes on."
+    (tmp_path/'id').write_text('#!/bin/sh\necho 1000\n'); (tmp_path/'id').chmod(0o755)
+    out = sh('/bin/sh', str(ROOT/'tests/tools.sh'), env={'PATH': str(tmp_path)})
+    assert out.returncode == 0 and out.stdout.startswith('NOT HERE: chromium npm.') and 'NOT TESTED' in out.stdout

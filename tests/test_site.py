@@ -30,6 +30,7 @@ PRINTS = {'light': 'dark', 'dark': 'light'}
 @pytest.fixture(scope='session', autouse=True)
 def site():
     "The site's folder, built if it is not there or not from what is here now; one process builds, the others wait."
+    if sys.version_info < (3, 11): pytest.skip("NOT TESTED: the site (its theme needs Python 3.11 or newer)")
     ROOT.joinpath('docs/_build').mkdir(exist_ok=True)
     with FileLock(ROOT/'docs/_build/lock'):
         failed = ROOT/'docs/_build'/f'failed-{build_site.made_from()}'                             # so that the others need not try again
@@ -291,7 +292,7 @@ def test_buttons(site, page):
     assert not re.search(r'\]\((?!https?:|#)[^)]+\)', '\n'.join(re.sub(r'`[^`\n]*`|\$[^$\n]*\$', '', c.source) for c in nb.cells if c.cell_type == 'markdown'))
     text = ((site/f'{page.name}.html').parent/buttons['Markdown']).read_text(encoding='utf-8')
     prose = re.sub(r'^(`{3,}|~{3,}).*?^\1|`[^`\n]*`|^    .*?$', '', text, flags=re.M | re.S)
-    assert text.startswith(f'# {page.title}') and not directives_in(text) and not re.search('<(div|table|style)', prose) and 'base64' not in text
+    assert text.startswith(f'# {page.title}') and not directives_in(text) and not re.search('<(div|table|style)', prose) and 'base64,' not in text
     assert ('Recall copy' in buttons) == (page.name in CHAPTERS)
 
 

@@ -1,4 +1,6 @@
 "The buttons above a page: open it in Colab or Binder, take it along, edit it."
+import html
+
 from pages import BRANCH, chapters, rooms, solutions
 
 from lm_from_scratch.course import repository
@@ -33,6 +35,7 @@ def add(app, pagename, templatename, context, doctree):
     if page: context['header_buttons'] = of_notebook(page, up)
     elif has_markdown := pagename.startswith('appendix/') and pagename != 'appendix/solutions':
         context['header_buttons'] = [link(f'{up}{pagename}.md', '', 'This page as plain markdown', 'fas fa-file-lines', 'markdown')]
+    if page and page.about: context['metatags'] = context.get('metatags', '') + f'<meta name="description" content="{html.escape(page.about)}">'
     context['markdown_page'] = f'{up}{pagename}.md' if page or has_markdown else None
 
 

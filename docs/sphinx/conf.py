@@ -11,7 +11,7 @@ from api import source_lines  # noqa: E402
 from pages import blob  # noqa: E402
 
 from lm_from_scratch import __version__  # noqa: E402
-from lm_from_scratch.course import repository  # noqa: E402
+from lm_from_scratch.course import address, repository  # noqa: E402
 
 project = 'A language model from scratch'
 author = copyright = 'The lm_from_scratch authors'
@@ -49,6 +49,7 @@ html_short_title = project
 html_static_path = ['static', '../_build/static']
 html_css_files = ['site.css', 'figures.css']
 html_favicon = 'static/favicon.svg'
+html_baseurl = address() + '/'
 html_copy_source = html_show_sourcelink = False
 html_show_sphinx = False
 html_permalinks_icon = '#'

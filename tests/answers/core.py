@@ -97,6 +97,8 @@ class TwoMatrices(LoopRNN):
 class Averages(LoopRNN):
     def forward(self, x): return self.h_o(F.relu(self.h_h(self.i_h(x).mean(1))))
 
+for name in ('nword_model', 'stateful_model'): wrong(name, 'should make a model', lambda *args: None, 'makes nothing')
+
 # ---- 4, 5 state
 def steps(m, x, h):
     for t in range(x.shape[1]): h = F.relu(m.h_h(h + m.i_h(x[:, t])))

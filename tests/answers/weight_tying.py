@@ -117,7 +117,7 @@ proj('KeepsAll', '`reset` does not forget', reset=lambda self: None)
 proj('Stateless', 'starts from zero', carried=lambda self,bs: None)
 proj('NoReset', 'no `reset`', reset=None)
 proj('NotDetached', 'without its history', carry=lambda self,h: setattr(self, 'h', h))
-wrong('projected_tying', 'makes no model', lambda *args: None, 'None')
+wrong('projected_tying', 'should make a model', lambda *args: None, 'None')
 @mutant('projected_tying', 'no layer `proj`')
 class OtherName(Projected):
     def make(self, n_words, n_emb, n_hidden): self.down,self.h_o = nn.Linear(n_hidden, n_emb),nn.Linear(n_emb, n_words); self.tie()
