@@ -40,7 +40,8 @@ def _parameters(o):
         star = star or mark == '*'
         default = _default(p.default)
         shown.append(mark + n + ('' if default is None else f'={default}'))
-        rows.append((mark + n, _name(p.annotation), default, (doc.get(n) or {}).get('docment') or ''))
+        told = next((m.help for m in getattr(p.annotation, '__metadata__', ()) if getattr(m, 'help', None)), None)         # an option of the command line
+        rows.append((mark + n, _name(getattr(p.annotation, '__origin__', p.annotation) if told else p.annotation), default, told or (doc.get(n) or {}).get('docment') or ''))
     back = doc.get('return') or {}
     kind = _name(back.get('anno', inspect.Parameter.empty)) if back.get('anno') is not None else ''
     return rows, (kind, back.get('docment') or ''), '(' + ', '.join(shown) + ')'
@@ -51,12 +52,15 @@ def _spread_out(f):
     return inspect.isclass(f) or ')' not in re.sub(r'\(\w*\)', '', inspect.getsource(inspect.unwrap(f)).split('def ', 1)[1].splitlines()[0].split('#')[0])
 
 
-def _cell(text): return ' '.join(str(text).split()).replace('|', r'\|')
+def _cell(text): return _stars(' '.join(str(text).split())).replace('|', r'\|')
+
+
+def _stars(text): return re.sub(r'(`[^`]*`)|\*(?=\S)', lambda m: m[1] or r'\*', text)   # a product is no emphasis
 
 
 def _table(rows, back):
     rows = [(f'`{n}`', f'`{t}`' if t else '', '' if d is None else f'`{d}`', c) for n, t, d, c in rows if c or t]
-    if back[0] not in ('', 'None') or back[1]: rows.append(('*returns*', f'`{back[0]}`' if back[0] else '', '', back[1]))
+    if back[0] not in ('', 'None') or back[1]: rows.append(('returns', f'`{back[0]}`' if back[0] else '', '', back[1]))
     if not any(c for *_, c in rows): return ''
     head = 'Parameter', 'Type', 'Default', 'Meaning'
     keep = [i for i in range(4) if i in (0, 3) or any(r[i] for r in rows)]
@@ -68,7 +72,14 @@ def _doc(o):
     o = getattr(o, '__func__', o)
     doc = inspect.cleandoc((o.fget if isinstance(o, property) else o).__doc__ or '') if not isinstance(o, type) else inspect.cleandoc(vars(o).get('__doc__') or '')
     doc = re.sub(r'\n\n +', '\n\n', doc)
-    return re.sub(r'(?<!`)`([^`]+)`(?!`)', r'`\1`', doc)
+    return re.sub(r'(?<=\w)\*(?=\w)', r'\\*', doc)
+
+
+def _value(o):
+    "What a constant holds, in a line."
+    if isinstance(o, dict) and o: return f"A {type(o).__name__} with the keys " + ', '.join(f'`{k}`' for k in list(o)[:12]) + (' …' if len(o) > 12 else '') + '.'
+    if isinstance(o, (list, tuple)) and o: return f'A {type(o).__name__} of {len(o)}: ' + ', '.join(f"`{getattr(v, 'name', v)}`" for v in o[:12]) + (' …' if len(o) > 12 else '') + '.'
+    return f'{_default(o)}.'
 
 
 def entry(module, name):
@@ -86,7 +97,7 @@ def entry(module, name):
         kind = 'class' if inspect.isclass(o) else 'method' if method else 'function'
         if kind == 'class' and issubclass(o, BaseException): kind, sig, rows = 'exception', '', []
         body = '\n\n'.join(t for t in (_doc(o), _table(rows, back)) if t)
-    elif name.isupper(): kind, sig, body = 'data', '', f'A {type(o).__name__}' + (f' of {len(o)}.' if hasattr(o, '__len__') else '.')
+    elif name.isupper(): kind, sig, body = 'data', '', _value(o)
     else: return ''                                    # a value, said in the chapter
     if method and not body: return ''
     return f'````{{py:{kind}}} {name}{sig}\n' + '\n'.join(options) + '\n\n' + body + '\n````'
@@ -96,7 +107,7 @@ def reference(module):
     "All entries of a module, under a heading; '' for a module that exports nothing."
     entries = [e for e in (entry(module, n) for n in symbols().get(module, [])) if e]
     if not entries: return ''
-    return f'## Reference\n\n`````{{py:module}} {PACKAGE}.{module}\n`````\n\n' + '\n\n'.join(entries)
+    return f'## Reference\n\n`````{{py:module}} {PACKAGE}.{module}\n:no-index-entry:\n`````\n\n' + '\n\n'.join(entries)
 
 
 def source_lines(full):

@@ -9,10 +9,12 @@ import os
 import re
 import shutil
 import sys
+from functools import cache
 from pathlib import Path
 
 import nbformat
-from pages import appendix, chapters, markdown, nbs, notebook, rooms, root, solutions, write
+from PIL import Image
+from pages import appendix, chapters, index, notebook, rooms, root, solutions, write
 from sphinx.cmd.build import build_main
 
 import appendix_pages
@@ -67,17 +69,29 @@ def write_sources():
     shutil.copy(root/'docs/appendix/references.bib', src/'appendix')
     write(src/'appendix/solutions.md', '# Solutions\n> One way to solve each exercise, run and checked; and how each checker works.\n\n'
         + '\n'.join(f'- [{number(p)}](../{s.name}.ipynb)' for p, s in zip(chapters(), solutions(), strict=True))
-        + '\n\n' + '\n'.join(['```{toctree}', ':hidden:', '', *(f'{p.title} <../{s.name}>' for p, s in zip(chapters(), solutions())), '```', '']))
+        + '\n\n' + '\n'.join(['```{toctree}', ':hidden:', '', *(f'{number(p)} <../{s.name}>' for p, s in zip(chapters(), solutions())), '```', '']))
     write(src/'index.md', home() + '\n'.join([
-        toctree('The walk', [f'{number(p)} <{p.name}>' for p in chapters()]),
+        toctree('The walk', [p.name for p in chapters()]),
         toctree('Appendices', ['appendix/solutions', *(f'{title} <appendix/{n}>' for n, title in APPENDIX.items())], 2),
-        toctree('The rooms behind', [f'{number(p)} <{p.name}>' for p in rooms()])]))
+        toctree('The rooms behind', [p.name for p in rooms()])]))
     shutil.copytree(root/'images', src/'images')
     shutil.rmtree(static, ignore_errors=True)
     write(static/'figures.css', figures_css())
     (static/'figures').mkdir()
     for f in (root/'images').iterdir():
         if f.stem.endswith('-dark') or f.stem in (*STILL, 'ladder'): shutil.copy(f, static/'figures')
+
+
+@cache
+def _size(path):
+    "A picture is fetched when somebody comes near it; with its size known, nothing jumps when it arrives."
+    if path.suffix == '.svg':
+        found = re.search(r'<svg[^>]*?height="([\d.]+)pt"[^>]*?width="([\d.]+)pt"|<svg[^>]*?width="([\d.]+)pt"[^>]*?height="([\d.]+)pt"', path.read_text(encoding='utf-8')[:2000], re.S)
+        if not found: return ''
+        h, w = (float(x)*4/3 for x in ((found[1], found[2]) if found[1] else (found[4], found[3])))
+    elif path.suffix in ('.png', '.gif'): w, h = Image.open(path).size
+    else: return ''
+    return f' width="{w:.0f}" height="{h:.0f}"'
 
 
 def mend(site):
@@ -89,6 +103,7 @@ def mend(site):
         for old, new in NAMES.items():
             counts[old] += text.count(old)
             text = text.replace(old, new)
+        text = re.sub(r'<img [^>]*?src="([^":]+)"', lambda m: m[0].replace('<img ', f'<img loading="lazy"{_size(f.parent/m[1])} ', 1), text)
         f.write_text(text, encoding='utf-8')
     if unused := [old for old, n in counts.items() if not n]: raise SystemExit(f'The theme has changed; it no longer says {unused}.')
     used = {i for f in [*pages, *site.rglob('*.js')] for i in re.findall(r'fa-[\w-]+', f.read_text(encoding='utf-8'))}
@@ -110,8 +125,7 @@ def write_beside(site):
     (site/'recall').mkdir()
     for p in chapters(): nbformat.write(takeaway.recall(p), site/f'recall/{p.name}.ipynb')
     for name in APPENDIX: write(site/f'appendix/{name}.md', takeaway.absolute(appendix_text(name), f'docs/appendix/{name}.md'))
-    title, about = re.match(r'# (.+)\n+> (.+)', nbformat.read(nbs/'index.ipynb', 4).cells[0].source).groups()
-    write(site/'llms.txt', takeaway.llms(title, about, {
+    write(site/'llms.txt', takeaway.llms(index().title, index().about, {
         'Chapters': [(number(p), f'{p.name}.md', p.about) for p in chapters()],
         'Appendices': [(t, f'appendix/{n}.md', '') for n, t in APPENDIX.items()],
         'Solutions': [(number(p), f'{s.name}.md', '') for p, s in zip(chapters(), solutions())],

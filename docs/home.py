@@ -2,28 +2,37 @@
 import re
 
 import nbformat
-from pages import FIGURES, Page, chapters, code, markdown, nbs, root
+from pages import FIGURES, Unnumbered, chapters, code, index, markdown, nbs, root
+
+from lm_from_scratch import figures
+from lm_from_scratch.ladder import find_recipe, share
 
 
 def _index():
     "The index notebook's title, line below it, and its sections: heading → markdown."
     nb = nbformat.read(nbs/'index.ipynb', 4)
-    page, parts = Page('index', 'nbs/index.ipynb', '', ''), []
+    page, parts = index(), []
     for c in nb.cells[1:]:
-        if c.cell_type == 'markdown': parts.append(markdown(re.sub(r'!\[[^\]]*\]\([^)]*\)\n*', '', c.source), page))
-        elif made := code(c):
+        if c.cell_type == 'markdown': parts.append(markdown(re.sub(r'!\[[^\]]*\]\(\.\./images/ladder\.svg\)\n*', '', c.source), page, numbers=Unnumbered()))
+        elif made := code(c, page, None):
             shown = [o.data['text/markdown'] for o in made.outputs if 'text/markdown' in o.get('data', {})]
             parts.append('\n'.join(shown) if 'remove-input' in made.metadata['tags'] else f'```python\n{made.source}\n```')
-    title, about = re.match(r'# (.+)\n+> (.+)', nb.cells[0].source).groups()
     text = '\n\n'.join(parts)
-    return title, about, dict(zip(['', *re.findall(r'^## (.+)$', text, re.M)], re.split(r'^## .+\n', text, flags=re.M)))
+    return page, dict(zip(['', *re.findall(r'^## (.+)$', text, re.M)], re.split(r'^## .+\n', text, flags=re.M)))
+
+
+def claim():
+    "What the course reaches, in a sentence: the published figure, ours, and the best that is possible."
+    top = figures._rungs()[-1].seeds
+    return f"On numbers that it has never read, the published network gets **{share(find_recipe('tied').published)}** of the words right. " \
+           f"At the end of this walk a network of the same size gets **{share(sum(top)/len(top))}**. The best that anybody could get is {share(figures._ceilings()[-1])}."
 
 
 def home():
-    title, about, sections = _index()
+    page, sections = _index()
     ladder = 'ladder' if 'ladder' in FIGURES else 'language_model'
     alt = ' '.join(FIGURES[ladder]['alt'].split())
     template = (root/'docs/sphinx/home.md').read_text(encoding='utf-8')
-    fill = dict(title=title, about=about, ladder=ladder, alt=alt, caption=FIGURES[ladder]['caption'], first=f'{chapters()[0].name}.html',
+    fill = dict(title=page.title, about=page.about, claim=claim(), ladder=ladder, alt=alt, caption=FIGURES[ladder]['caption'], first=f'{chapters()[0].name}.html',
                 **{re.sub(r'\W+', '_', k.lower()).strip('_') or 'lead': v.strip() for k, v in sections.items()})
-    return re.sub(r'\{\{(\w+)\}\}', lambda m: str(fill[m[1]]), template) + '\n\n'
+    return re.sub(r'\{\{(\w+)\}\}', lambda m: str(fill[m[1]]), template).replace(' ± ', '\u00a0±\u00a0') + '\n\n'

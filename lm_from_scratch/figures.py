@@ -548,7 +548,7 @@ def _ends(c, y, s, t):
     "The names of a state and of its successor, and their shape."
     for x,shape_x,o in ((31,41,s),(570,560,t)):
         c.port(x, y+24, o)
-        c.text(shape_x, y-22, 'n_hidden', 'muted', 17)
+        c.text(shape_x, y-22, 'n_hidden', 'muted', 17, bbox=dict(fc=c.pal['bg'], ec='none', pad=1.5))   # it interrupts the frame
 
 # %% ../nbs/24_figures.ipynb #figures-122
 def _lstm_lines(c, f, i, g, o, top=425):

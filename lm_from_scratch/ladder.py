@@ -185,5 +185,5 @@ def plot_ladder(
         'recipe', key=lambda o: o.map({r.name:i for i,r in enumerate(rungs)}), kind='stable')
     ax = show_results(named, lines, ax=ax)
     ax.scatter([r.published or float('nan') for r in rungs], [r.title for r in rungs], marker='D', s=30, facecolor='none', edgecolor='#8a3324', zorder=4, label='published')
-    ax.legend(loc='lower right', frameon=False)
+    ax.legend(loc='upper center', bbox_to_anchor=(.5, -.12), frameon=False)     # below: bars and dots are everywhere else
     return ax

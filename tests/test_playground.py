@@ -275,6 +275,59 @@ def test_by_keyboard(opened):
     assert not text_of(page)
 
 
+def test_what_may_be_typed(opened):
+    "Commas and hyphens part words; a number in digits is told in words; nothing stays in the input after Count on and Clear."
+    go,_ = opened
+    page = go()
+    type_words(page, 'Eight thousand forty-one,two;three\u2013four.')
+    assert text_of(page) == 'eight thousand forty one two three four .'.split() and page.input_value('#lmp-word') == ''
+    for typed,told in (('two 42', '“forty two”'), ('0', '“0” is not'), ('-', 'Type a word'), ('zebra', '“zebra” is not')):
+        page.fill('#lmp-word', ''); type_words(page, typed)
+        assert told in page.text_content('#lmp-refused') and len(text_of(page)) == 8
+    tab_to(page, CLEAR); page.keyboard.press('Enter')
+    assert not text_of(page) and page.input_value('#lmp-word') == page.text_content('#lmp-refused') == ''
+    page.keyboard.type('zebra')
+    tab_to(page, COUNT); page.keyboard.press('Enter'); page.keyboard.press('Escape')
+    assert page.input_value('#lmp-word') == ''
+    # the words that it knows, behind their summary
+    tab_to(page, '.lmp-vocab summary', 'Shift+Tab'); page.keyboard.press('Enter')
+    before = text_of(page)
+    tab_to(page, '.lmp-vocab button:last-of-type'); page.keyboard.press('Enter')
+    assert text_of(page) == [*before, list(vocab)[-1]] and page.locator('.lmp-vocab button').count() == len(vocab)
+
+
+def test_small_probabilities_are_not_zero(opened):
+    page = opened[0]()
+    type_words(page, 'eight thousand forty one . eight thousand forty two . eight')
+    said,bars = page.text_content('.lmp-said'),bars_of(page)
+    assert float(bars[1][1]) < .01 and f'“{bars[1][0]}” <1%' in said and ' 0%' not in said
+
+
+def test_controls_text_and_gates_in_one_view(opened):
+    "In a wide window all of it at once; in a narrow one Step comes right after the text and stays, and the gates come right after the bars."
+    go,_ = opened
+    page = go(viewport=dict(width=1280, height=900))
+    box = lambda selector: page.locator(selector).first.bounding_box()
+    bottom = lambda selector: box(selector)['y'] + box(selector)['height']
+    type_words(page, 'eight thousand forty one . eight thousand forty two .')
+    tab_to(page, STEP); page.keyboard.press('Enter')
+    page.evaluate("document.querySelector('.lmp').scrollIntoView()")
+    assert box('.lmp-chips')['y'] >= 0 and bottom('.lmp-bars') < 850 and bottom('.lmp-row >> nth=5') < 850
+    assert all(0 <= box(s)['y'] < 400 for s in (STEP, RUN, COUNT))
+    page.evaluate('scrollTo(0, 1e6)')
+    assert 0 <= box(STEP)['y'] < 60
+    page = go(viewport=dict(width=390, height=844))
+    type_words(page, 'one . two .')
+    assert 0 < box(STEP)['y'] - bottom('.lmp-chips') < 50 and 0 < box('.lmp-inside')['y'] - bottom('.lmp-next') < 30
+    page.evaluate("document.querySelector('.lmp-inside').scrollIntoView()")
+    assert 0 <= box(STEP)['y'] < 60 and bottom('.lmp-row >> nth=5') < 844
+
+
+def test_headings(opened):
+    page = opened[0]()
+    assert page.eval_on_selector_all('.lmp :is(h1, h2, h3, h4)', 'hs => hs.map(h => h.tagName)') == ['H3', 'H3', 'H3', 'H4', 'H4', 'H3']
+
+
 def test_counting_on(opened):
     "From 8042 the tied model counts on rightly for a good while: the page as far as Python, then both wrong in the same way."
     go,_ = opened
@@ -299,7 +352,7 @@ def test_counting_on(opened):
 def test_reduced_motion(opened):
     go,_ = opened
     page = go(reduced_motion='reduce')
-    assert 'reduced motion' in page.text_content('.lmp-write')
+    assert 'reduced motion' in page.text_content('.lmp-settings')
     type_words(page, 'one . two .')
     tab_to(page, RUN); page.keyboard.press('Enter')
     assert text_of(page) == greedy('one . two .', 40) and page.text_content(RUN) == 'Run'    # all at once

@@ -1,13 +1,14 @@
 """The site, built and read as its readers do: every page in a real browser, light and dark, wide and narrow; every link and anchor; search, playground,
 buttons, what can be taken along; and that it is not built from what is not true."""
-import json
 import re
 import subprocess
 import sys
 from functools import cache
 from urllib.parse import unquote, urldefrag, urljoin
 
+import api
 import build_site
+import names
 import nbformat
 import pages
 import pytest
@@ -17,14 +18,12 @@ from bs4 import BeautifulSoup
 from conftest import ROOT
 from filelock import FileLock
 
-from lm_from_scratch import check
 from lm_from_scratch.course import repository
 
 SITE = ROOT/'docs/_site'
 NOTEBOOKS = [*pages.chapters(), *pages.rooms(), *pages.solutions()]
 NAMES = [*(p.name for p in NOTEBOOKS), *(f'appendix/{n}' for n in ('solutions', *build_site.APPENDIX)), 'index', 'search', 'genindex', 'py-modindex']
 CHAPTERS = [p.name for p in pages.chapters()]
-PRINTS = {'light': 'dark', 'dark': 'light'}
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -79,6 +78,10 @@ def opened(browser, url):
 def test_page(opened, axe, name):
     "No error, no request off the site, not too heavy, no rule of accessibility broken in light or dark, nothing wider than a telephone."
     page = opened(f'{name}.html', color_scheme='light', reduced_motion='reduce')                 # what fades in is pale for a moment
+    if name in CHAPTERS:                                                                         # with all of its pictures, however far down
+        page.evaluate("document.querySelectorAll('img').forEach(i => i.loading = 'eager')")
+        page.wait_for_function("[...document.querySelectorAll('img')].every(i => i.complete)")
+        page.wait_for_load_state('networkidle')
     assert sum(page.weight) < 1_500_000
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     page.evaluate(axe)
@@ -171,6 +174,9 @@ def test_printed(opened):
     page = opened('05_lstm.html')
     page.emulate_media(media='print')
     assert not page.is_visible('.bd-sidebar-primary') and not page.is_visible('.article-header-buttons') and page.is_visible('article p >> nth=3')
+    page = opened('05_lstm.html', color_scheme='dark')
+    themes = page.evaluate("['beforeprint', 'afterprint'].map(e => { dispatchEvent(new Event(e)); return document.documentElement.dataset.theme; })")
+    assert themes == ['light', 'dark']                                                                              # paper is white
 
 
 # ---- links
@@ -198,7 +204,7 @@ def test_every_link_and_anchor_leads_somewhere(site):
 def test_no_relative_link_of_the_sources_was_left(site):
     "What leads out of the site leads into the repository, to a file that is there."
     for name in NAMES:
-        for a in soup(name).find_all('a', href=re.compile(re.escape(repository()))):
+        for a in soup(name).find_all('a', href=re.compile(re.escape(repository()) + '/')):
             path = re.fullmatch(rf'{re.escape(repository())}/(?:blob|edit)/main/([^#]+)(?:#L(\d+)-L(\d+))?', a['href'])
             assert path and (ROOT/path[1]).is_file(), (name, a['href'])
 
@@ -232,19 +238,17 @@ def test_page_shows_its_notebook(page):
     for img in article.find_all('img'): assert img.get('alt') and not img['alt'].startswith('_images'), img
     for img in article.select('img.drawn'):
         caption = img.find_parent('figure').find('figcaption')
-        assert re.match(r'Figure \d+', caption.get_text().strip()) and len(caption.get_text()) > 25
+        assert re.match(r'Figure S?\d+\.\d+', caption.get_text().strip()) and len(caption.get_text()) > 25
 
 
 @pytest.mark.parametrize('page', NOTEBOOKS, ids=lambda p: p.name)
 def test_entries_of_the_api(page):
     "Each name that the notebook exports has its signature, its parameters and a link to its lines."
-    import names
     module = next((pages.directives(c.source)[0]['default_exp'] for c in nbformat.read(ROOT/page.source, 4).cells if 'default_exp' in c.source), None)
     there = soup(page.name)
     for name in names.symbols().get(module, []):
         full = f'lm_from_scratch.{module}.{name}'
-        dt, found = there.find(id=full), names.source_lines(full) if hasattr(names, 'source_lines') else None
-        import api
+        dt = there.find(id=full)
         if not api.entry(module, name): continue
         assert dt is not None, full
         found = api.source_lines(full)
@@ -292,7 +296,7 @@ def test_buttons(site, page):
     assert not re.search(r'\]\((?!https?:|#)[^)]+\)', '\n'.join(re.sub(r'`[^`\n]*`|\$[^$\n]*\$', '', c.source) for c in nb.cells if c.cell_type == 'markdown'))
     text = ((site/f'{page.name}.html').parent/buttons['Markdown']).read_text(encoding='utf-8')
     prose = re.sub(r'^(`{3,}|~{3,}).*?^\1|`[^`\n]*`|^    .*?$', '', text, flags=re.M | re.S)
-    assert text.startswith(f'# {page.title}') and not directives_in(text) and not re.search('<(div|table|style)', prose) and 'base64,' not in text
+    assert text.startswith(f'# {page.title}') and not directives_in(text) and not re.search('<(div|table|style)', prose) and ';base64,' not in text
     assert ('Recall copy' in buttons) == (page.name in CHAPTERS)
 
 
@@ -341,6 +345,18 @@ def test_a_change_makes_the_site_stale(monkeypatch):
     assert not build_site.fresh()
 
 
+def test_home_tells_what_is_reached():
+    "The sentence on the home page follows the stored results."
+    from home import claim
+    said = re.sub(r'\*', '', claim())
+    assert said in ' '.join(soup('index').select_one('.pitch').get_text().split()) and len(re.findall(r'\.\d{3}', said)) == 3
+
+
+def test_folded_code_says_what_it_holds():
+    labels = [s.get_text().strip() for s in soup('05_lstm').select('details.hide > summary')]
+    assert 'Show the imports' in labels[0] and not [a for a in soup('24_figures').select('details.hide + details.hide')]
+
+
 def test_formulas_become_mathml():
     found = soup('05_lstm').find_all('math')
     assert len(found) > 10 and not [m for m in found if '\\' in m.get_text()]
@@ -351,5 +367,3 @@ def test_nothing_of_a_content_network(site):
         if f.suffix in ('.html', '.css') and 'download' not in f.name:
             assert not re.search(r'(?:src|href)="https?://[^"]+\.(?:js|css|woff2?)"|@import|url\(["\']?https?:', f.read_text(encoding='utf-8')), f
 
-
-assert json and check and PRINTS

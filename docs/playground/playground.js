@@ -1,4 +1,4 @@
-// The playground: trained models of the course, run in the page. Renders into <div id="playground" data-models="…/models.json">, and reads its data-text, if there is one.
+// The playground: trained models of the course, run in the page. Renders into <div data-models="…/models.json">, and reads its data-text, if there is one.
 import {Reader, argmax, countingPrompt, draw, follows, makeModel, numberWords, temper} from './model.js';
 
 const TOP = 10;                                                       // bars shown when sorted
@@ -23,8 +23,8 @@ function el(tag, props = {}, ...children) {
   return node;
 }
 const button = (text, onclick, props = {}) => el('button', {type: 'button', onclick, ...props}, text);
-const section = (name, title, ...children) =>
-  el('section', {className: `lmp-${name}`, 'aria-labelledby': `lmp-${name}`}, el('h2', {id: `lmp-${name}`}, title), ...children);
+const heading = (name, title) => el('h3', {id: `lmp-${name}`}, title);  // the page has an h2 above
+const section = (name, ...children) => el('section', {className: `lmp-${name}`, 'aria-labelledby': `lmp-${name}`}, ...children);
 function field(text, input, out = '') {                               // a label with its input, and perhaps the value beside it
   return el('label', {className: 'lmp-field'}, el('span', {}, text), input, out);
 }
@@ -41,6 +41,7 @@ const svg = (tag, attrs) => {
 };
 const shown = p => p > 0 && p < 0.0005 ? '<0.001' : p.toFixed(3);
 const signed = v => v.toFixed(2).replace('-', '−');
+const percent = p => p > 0 && p < 0.01 ? '<1%' : `${(100 * p).toFixed(0)}%`;
 const plural = (n, what) => `${n.toLocaleString('en')} ${what}${n === 1 ? '' : 's'}`;
 
 // ---- strips: a column a unit. Height and colour tell the value, and so does the line of text.
@@ -52,7 +53,7 @@ class Strip {
     this.columns = Array.from({length: n}, (_, k) => this.svg.appendChild(svg('rect', {x: k + 0.08, width: 0.84, y: 1, height: 0})));
     if (!this.isShare) this.svg.append(svg('line', {x1: 0, x2: n, y1: 1, y2: 1}));     // the line of zero
     this.text = el('span', {className: 'lmp-numbers'});
-    this.node = el('div', {className: 'lmp-row'}, el('span', {className: 'lmp-name'}, title), this.svg, this.text);
+    this.node = el('div', {className: 'lmp-row'}, el('span', {className: 'lmp-name'}, title), this.text, this.svg);
   }
   show(values, scale, where) {                                        // scale: the value of a full column
     const list = values ? Array.from(values) : [];
@@ -113,22 +114,23 @@ class Playground {
     this.thetaOut = el('output', {for: 'lmp-theta'}); this.lamOut = el('output', {for: 'lmp-lam'});
 
     this.chips = el('ol', {className: 'lmp-chips', 'aria-label': 'The text so far'});
-    this.empty = el('p', {className: 'lmp-note'}, 'Nothing yet: press words below, or type some.');
+    this.empty = el('p', {className: 'lmp-note'}, `Nothing yet: type some words, or press them in “All ${data.vocab.length} words”.`);
     this.input = el('input', {type: 'text', id: 'lmp-word', list: 'lmp-list', autocomplete: 'off', autocapitalize: 'none',
       spellcheck: 'false', 'aria-describedby': 'lmp-refused', oninput: () => this.refuse('')});
     this.refused = el('p', {id: 'lmp-refused', className: 'lmp-refused', role: 'alert'});
     const form = el('form', {className: 'lmp-line', onsubmit: e => { e.preventDefault(); this.typed(); }},
       el('label', {for: 'lmp-word'}, 'Type words'), this.input,
       el('datalist', {id: 'lmp-list'}, ...data.vocab.map(w => el('option', {value: w}))), el('button', {type: 'submit'}, 'Add'));
-    const vocab = el('div', {className: 'lmp-vocab', role: 'group', 'aria-label': `All ${data.vocab.length} words the models know`},
-      ...data.vocab.map(w => button(w, () => this.add(w), {'aria-label': w === '.' ? '. (dot)' : w})));
+    const vocab = el('details', {className: 'lmp-vocab'}, el('summary', {}, `All ${data.vocab.length} words`),
+      el('div', {role: 'group', 'aria-label': 'The words that the models know'},
+        ...data.vocab.map(w => button(w, () => this.add(w), {'aria-label': w === '.' ? '. (dot)' : w}))));
     this.backButton = button('Back', () => this.back());
     this.clearButton = button('Clear', () => this.clear());
     this.forgetButton = button('Forget', () => this.forget(), {'aria-describedby': 'lmp-forgets'});
 
     this.said = el('p', {className: 'lmp-said', role: 'status', 'aria-live': 'polite'});
     this.order = el('select', {id: 'lmp-order', onchange: again},
-      el('option', {value: 'sorted'}, `the ${TOP} likeliest, sorted`), el('option', {value: 'fixed'}, 'all words, in fixed order'));
+      el('option', {value: 'sorted'}, `the ${TOP} likeliest`), el('option', {value: 'fixed'}, 'all, in fixed order'));
     this.bars = el('ol', {className: 'lmp-bars'});
     this.barRows = data.vocab.map(() => {
       const row = Object.fromEntries(['word', 'model', 'cache', 'number'].map(name => [name, el('span', {className: `lmp-${name}`})]));
@@ -145,8 +147,8 @@ class Playground {
     this.stepButton = button('Step', () => { this.pause(); this.write(); this.show(); });
     this.runButton = button('Run', () => this.toggle(), {className: 'lmp-main'});
     this.start = number('lmp-start', 1, 9998, 8042); this.before = number('lmp-before', 1, 10, 2);
-    const counting = el('form', {className: 'lmp-line', onsubmit: e => { e.preventDefault(); this.countOn(); }},
-      field('Count on from', this.start), field('after reading', this.before, 'numbers'), el('button', {type: 'submit'}, 'Count on'));
+    const counting = el('form', {className: 'lmp-line lmp-count', onsubmit: e => { e.preventDefault(); this.countOn(); }},
+      field('Count on from', this.start), field('after', this.before, 'numbers'), el('button', {type: 'submit'}, 'Count on'));
     this.motion = el('p', {className: 'lmp-note'});
 
     this.inside = el('div', {});
@@ -158,17 +160,22 @@ class Playground {
         this.facts,
         this.cacheLine = el('div', {className: 'lmp-line'}, field('θ, how sharply similar states are preferred', this.theta, this.thetaOut),
           field('λ, the share of the cache', this.lam, this.lamOut))),
+      section('text',
+        el('div', {className: 'lmp-tools'}, heading('text', 'The text'), form,
+          el('div', {className: 'lmp-line'}, this.backButton, this.forgetButton, this.clearButton)),
+        this.refused,
+        el('div', {className: 'lmp-hints'}, vocab, el('p', {className: 'lmp-note', id: 'lmp-forgets'},
+          'Press a word of the text to go back to it. Forget keeps the text and sets the model’s state to zero.')),
+        this.empty, this.chips),
+      el('section', {className: 'lmp-write', 'aria-label': 'Let it write'},                  // stays in view
+        el('div', {className: 'lmp-line lmp-bar'}, this.stepButton, this.runButton, field('words', this.length)), counting),
       el('div', {className: 'lmp-columns'},
-        section('text', 'The text', this.empty, this.chips, form, this.refused, vocab,
-          el('div', {className: 'lmp-line'}, this.backButton, this.forgetButton, this.clearButton),
-          el('p', {className: 'lmp-note', id: 'lmp-forgets'},
-            'A word of the text is a button, too: it goes back to there. Forget keeps the text on the page and sets the model’s state to zero.')),
-        section('write', 'Let it write',
-          el('div', {className: 'lmp-line'}, this.stepButton, this.runButton, field('words', this.length)),
+        section('next', el('div', {className: 'lmp-tools'}, heading('next', 'The next word'), field('Show', this.order)),
+          this.said, this.bars, this.caption),
+        section('inside', heading('inside', 'Inside, after the last word'), this.inside, legend()),
+        section('settings', heading('settings', 'How it writes'),
           el('div', {className: 'lmp-line'}, field('Temperature', this.temperature, this.temperatureOut), field('Speed', this.speed, this.speedOut)),
-          counting, this.motion),
-        section('next', 'The next word', this.said, this.caption, field('Show', this.order), this.bars)),
-      section('inside', 'Inside, after the last word', legend(), this.inside));
+          this.motion)));
     this.showMotion();
   }
 
@@ -189,7 +196,7 @@ class Playground {
     this.strips = model.layers.map((_, l) => Object.entries(states).map(([k, title]) => new Strip(k, title, model.n_hidden)));
     const task = l => this.strips.length === 1 ? '' : l ? ', which the decoder reads' : ', which reads the words';
     this.inside.replaceChildren(...this.strips.map((strips, l) => el('div', {role: 'group', 'aria-label': `Layer ${l + 1}`},
-      el('h3', {}, `Layer ${l + 1}${task(l)}`), ...strips.map(s => s.node))));
+      el('h4', {}, `Layer ${l + 1}${task(l)}`), ...strips.map(s => s.node))));
     this.show();
   }
 
@@ -197,11 +204,13 @@ class Playground {
 
   add(word) { this.edited(); this.push(word, 'you'); this.show(); }
   typed() {
-    const words = this.input.value.trim().toLowerCase().replaceAll('.', ' . ').split(/\s+/).filter(Boolean);
-    const unknown = words.filter(w => !this.ids.has(w));
-    if (unknown.length || !words.length) {
-      this.refuse(!words.length ? 'Type a word of the list below first.' :
-        `“${unknown[0]}” is not among the ${this.data.vocab.length} words below; nothing was added.`);
+    const words = this.input.value.toLowerCase().replaceAll('.', ' . ').split(/[\s,;\p{Dash}]+/u).filter(Boolean);   // “forty-one”, “one,two”
+    const unknown = words.find(w => !this.ids.has(w)), n = /^\d+$/.test(unknown) ? Number(unknown) : 0;
+    if (unknown || !words.length) {
+      const all = `“All ${this.data.vocab.length} words”`;
+      this.refuse(!words.length ? `Type a word first; ${all} has them.` :
+        n >= 1 && n <= 9999 ? `Write numbers in words: not “${unknown}” but “${numberWords(n).join(' ')}”. Nothing was added.` :
+          `“${unknown}” is not in ${all}; nothing was added.`);
       return;
     }
     this.edited();
@@ -222,7 +231,8 @@ class Playground {
     this.words.length = n; this.show();
     this.chips.querySelector('li:last-of-type button')?.focus();
   }
-  clear() { this.edited(); this.words = []; this.reader.clear(); this.show(); this.input.focus(); }
+  restart() { this.edited(); this.words = []; this.reader.clear(); this.input.value = ''; }
+  clear() { this.restart(); this.show(); this.input.focus(); }
   forget() {
     this.edited(); this.reader.forget(); this.show();
     if (this.forgetButton.disabled) this.input.focus();
@@ -276,10 +286,11 @@ class Playground {
     };
     this.runButton.textContent = 'Pause';
     this.timer = setTimeout(tick, 0);
+    this.show();
   }
   countOn() {
     const start = whole(this.start);
-    this.edited(); this.words = []; this.reader.clear();
+    this.restart();
     for (const w of countingPrompt(start, whole(this.before))) this.push(w, 'you');
     this.temperature.value = 0;                                       // counting is greedy
     this.count = {last: start, said: [], right: 0};
@@ -349,7 +360,7 @@ class Playground {
     if (parts && !knows) this.caption.append('The cache is still empty.');
     if (parts && knows) this.caption.append(el('span', {className: 'lmp-key lmp-cache'}), 'The striped part of a bar comes from the cache.');
     const {words, reader} = this, name = k => vocab[k] === '.' ? 'the dot' : `“${vocab[k]}”`;
-    const guesses = best.slice(0, 3).map(k => `${name(k)} ${(100 * drawn[k]).toFixed(0)}%`).join(', ');
+    const guesses = best.slice(0, 3).map(k => `${name(k)} ${percent(drawn[k])}`).join(', ');
     const last = words.slice(Math.max(reader.start, words.length - 6)).map(w => w.word).join(' ');
     const where = last ? `After “${last}”` : `${words.length ? 'All forgotten' : 'Nothing read'}: only the output biases speak`;
     // A screen reader would fall behind a running model: it hears the prediction when the run stops.
@@ -390,6 +401,5 @@ async function begin(root) {
   }
 }
 
-// Not by its id alone: a page with the title “Playground” has a section of that id, too.
 const root = document.querySelector('div[data-models]');
 if (root) begin(root);

@@ -1,7 +1,7 @@
 "The buttons above a page: open it in Colab or Binder, take it along, edit it."
 import html
 
-from pages import BRANCH, chapters, rooms, solutions
+from pages import BRANCH, chapters, index, rooms, solutions
 
 from lm_from_scratch.course import repository
 
@@ -35,7 +35,8 @@ def add(app, pagename, templatename, context, doctree):
     if page: context['header_buttons'] = of_notebook(page, up)
     elif has_markdown := pagename.startswith('appendix/') and pagename != 'appendix/solutions':
         context['header_buttons'] = [link(f'{up}{pagename}.md', '', 'This page as plain markdown', 'fas fa-file-lines', 'markdown')]
-    if page and page.about: context['metatags'] = context.get('metatags', '') + f'<meta name="description" content="{html.escape(page.about)}">'
+    about = page.about if page else index().about if pagename == 'index' else ''
+    if about: context['metatags'] = context.get('metatags', '') + f'<meta name="description" content="{html.escape(about)}">'
     context['markdown_page'] = f'{up}{pagename}.md' if page or has_markdown else None
 
 

@@ -5,8 +5,6 @@ from pathlib import Path
 here = Path(__file__).resolve().parent
 sys.path[:0] = [str(here), str(here.parent)]
 
-import buttons  # noqa: E402
-import names  # noqa: E402
 from api import source_lines  # noqa: E402
 from pages import blob  # noqa: E402
 
@@ -31,9 +29,6 @@ nb_merge_streams = True
 myst_enable_extensions = ['dollarmath', 'amsmath', 'colon_fence', 'deflist', 'attrs_inline', 'attrs_block']
 myst_heading_anchors = 3
 suppress_warnings = ['mystnb.unknown_mime_type', 'config.cache']
-numfig = True
-numfig_secnum_depth = 0
-numfig_format = {'figure': 'Figure %s'}
 math_renderer = html_math_renderer = 'mathml'
 bibtex_bibfiles = ['../appendix/references.bib']
 bibtex_default_style = 'plain'
@@ -47,6 +42,7 @@ html_theme = 'sphinx_book_theme'
 html_title = project
 html_short_title = project
 html_static_path = ['static', '../_build/static']
+html_js_files = ['site.js']
 html_css_files = ['site.css', 'figures.css']
 html_favicon = 'static/favicon.svg'
 html_baseurl = address() + '/'
@@ -58,7 +54,8 @@ html_theme_options = dict(
     repository_url=repository(), repository_branch='main', path_to_docs='nbs', use_repository_button=False, use_download_button=False, use_fullscreen_button=False,
     navbar_persistent=[], home_page_in_toc=True, show_navbar_depth=1, max_navbar_depth=2, show_toc_level=2, collapse_navbar=True,
     pygments_light_style='github-light-high-contrast', pygments_dark_style='github-dark-high-contrast',
-    article_header_end=['article-header-buttons.html'], footer_content_items=['author.html'], logo={'text': project}, back_to_top_button=True, use_issues_button=False)
+    article_header_end=['article-header-buttons.html'], footer_content_items=['extra-footer.html'],
+    extra_footer=f'<p><a href="{repository()}">The repository</a> · <a href="{blob("LICENSE")}">Apache-2.0</a> · {author} · <a href="{address()}/llms.txt">llms.txt</a></p>', logo={'text': project}, back_to_top_button=True, use_issues_button=False)
 
 
 def linkcode_resolve(domain, info):
@@ -66,5 +63,3 @@ def linkcode_resolve(domain, info):
     found = domain == 'py' and info['fullname'] and source_lines(f"{info['module']}.{info['fullname']}")
     return f'{blob(found[0])}#L{found[1]}-L{found[2]}' if found else None
 
-
-assert names.PACKAGE and buttons

@@ -60,6 +60,7 @@ def strangers(
 ):
     "Check who may put *nine* in front of *thousand*, by drawing."
     found = _nine_thousand()
+    if isinstance(names, str): names = [n for n in names.replace(',', ' ').split() if n]
     require(isinstance(names, (set, frozenset, list, tuple)), f"Answer with a set of names, such as {{'moving', 'borrow'}}, not {type(names).__name__}.")
     names = {getattr(n, '__name__', None) or str(n) for n in names}
     odd = sorted(names - found.keys())
@@ -100,7 +101,7 @@ def _streams(): # what it is → (batches, is it a stream?)
     honest,one = cut(x, y),x.clone(); one[2] = rename(x[2])
     late = x.clone(); late[:, 10:] = rename(x[:, 10:])
     return {'a plain stream': (honest, True), 'a stream whose rows were rewritten, x and y alike': (cut(rename(x), rename(y)), True),
-        'a single batch': (honest[:1], True), 'a text of one word': (cut(x*0, y*0), True),
+        'a single batch': (honest[:1], True), 'a single batch in which x alone was rewritten': (cut(rename(x), y)[:1], False), 'a text of one word': (cut(x*0, y*0), True),
         'batches in which x alone was rewritten': (cut(rename(x), y), False), 'batches in which y alone was rewritten': (cut(x, rename(y)), False),
         'batches in which one row of x was rewritten': (cut(one, y), False),
         'batches of which only the later ones have x rewritten': (cut(late, y), False),

@@ -123,6 +123,9 @@ def loss(
         "this is 1 - p. It has next to no gradient where the model is most wrong; take -log(p).": (1-p).mean(),
         "the minus is missing: as it stands, being wrong is rewarded.": -nll.mean(),
         "the logarithm is missing: this is -p.": -p.mean(),
+        "the softmax goes along the batch. It should go along the words: the shares of each row add up to 1.": -scores.log_softmax(0)[range(6), y].mean(),
+        "one sum is taken for all rows together. Each row has a softmax of its own.": (scores.flatten().logsumexp(0) - scores[range(6), y]).mean(),
+        "it is divided by the number of words as well. A row has one loss, that of its right word; the mean goes over the rows.": nll.mean()/7,
         "the softmax is missing: scores are no probabilities.": -scores[range(6), y].mean(),
         "this is the sum; the mean does not depend on how many words there are.": nll.sum(),
         "one loss a word is a good start; return their mean.": nll,
@@ -152,6 +155,10 @@ def embedding(
         require(got.requires_grad, "No gradient reaches the weights: an embedding is learned like every other layer.")
         times = hot.flatten(0, 1).sum(0)[:, None]                      # how often each word is there
         compare_answer("The embedding's gradient", torch.autograd.grad(got.sum(), weight)[0], times.expand_as(weight))
+        ids = ids % (n_words-1)                                        # a text in which the last word is missing
+        got = run_answer(f, weight, ids, hints={'shapes cannot':
+            "`one_hot` must be told how many words there are, or it counts up to the largest id that it sees: `F.one_hot(ids, len(weight))`."})
+        compare_answer("The embedding of a text without the last word", got, torch.stack([torch.stack([weight[int(i)] for i in row]) for row in ids]))
 
 # %% ../../nbs/27_check.ipynb #fb8b2860
 @checker(6)
@@ -275,7 +282,7 @@ def _device(cls): # the device "meta" has shapes and no numbers; every machine h
 # %% ../../nbs/27_check.ipynb #25bc9b97
 _cat = "`torch.stack` makes a new axis, and wants equal sizes. Side by side is `torch.cat([h, x], dim=1)`."
 _pair = "Look at what the state is: a pair (h, c) for an LSTM, h alone for a GRU."
-_cell_hints = {'equal size': _cat, 'must be equal': _cat, 'cannot unpack': _pair, 'values to unpack': _pair,
+_cell_hints = {'except in dimension 0': "Without `dim` they are laid one below the other. Side by side is `dim=1`.", 'equal size': _cat, 'must be equal': _cat, 'cannot unpack': _pair, 'values to unpack': _pair,
     'must match the size': "Each gate is of size n_hidden; something here is not. Was a matrix left out?",
     'shapes cannot': "A layer does not fit its input: each gate reads n_in + n_hidden numbers and gives n_hidden."}
 
@@ -464,13 +471,16 @@ def decoupled_decay(
     for t in (1, 2, 3):
         step = partial(_adam, w, grad := torch.randn_like(w), avg, sqr, t, lr)
         want,l2 = step(lr*wd),step(0, l2=wd)
-        res = run_answer(f, w.clone(), grad.clone(), avg.clone(), sqr.clone(), t, lr, wd)
+        given = w,grad,avg,sqr
+        res = run_answer(f, *(handed := [a.clone() for a in given]), t, lr, wd)
+        require(all(map(torch.equal, handed, given)), "What was handed in is changed in place: return new tensors.")
         require(isinstance(res, (tuple, list)) and len(res) == 3, "Return the weights and the two averages: `w, avg, sqr`.")
         compare_answer(f"The weights after step {t}", res[0], want[0], {
             f"this is L2 in the loss: the decay goes through Adam's averages and is divided by the gradient's size. {alone}": l2[0],
             f"this is L2 in the loss, with 2*wd*w, the gradient of wd*w². {alone}": step(0, l2=2*wd)[0],
             "the decay is not multiplied by the learning rate: w * (1 - lr*wd).": step(wd)[0],
             "there is no decay.": step(0)[0],
+            "the decay comes after the step, on the weights that it has changed. It comes before it.": step(0)[0] * (1-lr*wd),
             "the weights grow: the sign of the decay is wrong.": step(-lr*wd)[0],
             "the averages start at zero, and nothing makes up for it: divide by 1 - mom**t.": step(lr*wd, debias=False)[0]})
         leak = "the decay has got into the average: it should act on the weights alone."

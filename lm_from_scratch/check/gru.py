@@ -79,7 +79,7 @@ def _one_unit(name): # how far apart the two conventions are, with a single unit
 def _names(got): # 'b_hn', ['b_hn'], {'b_hn', …} → {'hn', …}
     got = re.split(r'[\s,]+', got.strip()) if isinstance(got, str) else got
     require(isinstance(got, (set, frozenset, list, tuple)) and all(isinstance(g, str) for g in got), "The answer should be a set of names, such as {'b_ir', 'b_hz'}.")
-    return {re.sub('[^a-z]', '', g.lower()).removeprefix('b') for g in got} - {''}
+    return {re.sub('[^a-z]', '', re.sub(r'^b(ias)?_?', '', g.strip().lower())) for g in got} - {''}
 
 # %% ../../nbs/solutions/06_gru.ipynb #310a3fb3
 @checker()

@@ -28,6 +28,7 @@ def _run_lstm(cell, xs, gate, carry=True, old=True, x_first=False, reads='h', ac
     return torch.stack(res, 1)
 
 _run_hints = {'same dtype': "Make the first state from the words, `xs.new_zeros(…)`: it has their precision then.",
+    'except in dimension 0': "Without `dim` they are laid one below the other. Side by side is `dim=1`.",
     'shapes cannot': "The gate reads n_hidden + n_in numbers: `torch.cat([h, x_t], dim=1)`.", 'unpack': "An `LSTMCell` returns the output and a pair: `out,(h,c)`."}
 
 # %% ../../nbs/solutions/05_lstm.ipynb #5e84bf53
@@ -119,9 +120,9 @@ def tiny_candidate(
         "1 - 2σ(-2a) is near zero: make a, what goes into the candidate's tanh, very small, and let it alone reach the output.")
 
 # %% ../../nbs/solutions/05_lstm.ipynb #beb29529
-def _peep(cell, x, h, c, p_i=None, p_f=None, p_o=None, o_sees=lambda old,new: new, sees=lambda h,c: c, outside=False):
+def _peep(cell, x, h, c, p_i=None, p_f=None, p_o=None, o_sees=lambda old,new: new, sees=lambda h,c: c, outside=False, x_first=False):
     p_i,p_f,p_o = [(getattr(cell, n) if p is None else p).reshape(-1) for n,p in (('p_i', p_i), ('p_f', p_f), ('p_o', p_o))]
-    hx = torch.cat([h, x], 1)
+    hx = torch.cat([x, h] if x_first else [h, x], 1)
     pre = lambda name: hx @ getattr(cell, name).weight.t() + getattr(cell, name).bias
     gate = (lambda a,b: a.sigmoid() + b) if outside else (lambda a,b: (a + b).sigmoid())
     f,i = gate(pre('forget_gate'), p_f*sees(h, c)),gate(pre('input_gate'), p_i*sees(h, c))
@@ -134,6 +135,7 @@ def _peep_wrongs(cell, x, h, c): # fault → (h, c) that it gives
         "the output gate looks at the old cell state. It comes last, and looks at the new one.": peep(o_sees=lambda old,new: old),
         "the output gate looks at tanh(c'). It should look at c' itself.": peep(o_sees=lambda old,new: new.tanh()),
         "the gates look at tanh(c). They should look at c itself.": peep(sees=lambda h,c: c.tanh()),
+        "the word and the state have changed places: `torch.cat([h, x], dim=1)`.": peep(x_first=True),
         "the output gate has no peephole.": peep(p_o=none), "the input gate has no peephole.": peep(p_i=none), "the forget gate has no peephole.": peep(p_f=none),
         "the peepholes of the input and the forget gate have changed places.": peep(p_i=cell.p_f, p_f=cell.p_i),
         "the gates look at the hidden state, which they see anyway. A peephole looks at the cell state.": peep(sees=lambda h,c: h),
@@ -195,9 +197,13 @@ def peephole_backward(
     got = run_answer(f, *(handed := [a.clone() for a in args]), hints={'positional argument': "It takes the eleven tensors that the exercise lists."})
     require(all(map(same, handed, args)), "Something that was handed in is changed in place. Autograd may still need it: write `dc = dc + …`.")
     require(isinstance(got, (tuple, list)) and len(got) == 5, "Return five tensors: da_i, da_f, da_g, da_o, dc_old.")
-    want,z = _backward(*args),torch.zeros_like(p_i)
+    want,z,t = _backward(*args),torch.zeros_like(p_i),c_new.tanh()
+    less = _backward(*args, out=False)                                 # nothing comes through the output gate's peephole
     variants = {"the peepholes send nothing back: this is the plain LSTM.": _backward(*args, out=False, old=(0, 0)),
-        "what comes through the output gate's peephole is missing: c' has a third way into the loss.": _backward(*args, out=False),
+        "what comes through the output gate's peephole is missing: c' has a third way into the loss.": less,
+        "da_o⊙p_o is added to dc_old. The output gate's peephole looks at the *new* state: it belongs to dc.": [*less[:4], less[4] + want[3]*p_o],
+        "da_o⊙p_o is added to dc_old as well. The output gate's peephole looks at the *new* state alone.": [*want[:4], want[4] + want[3]*p_o],
+        "the slope of tanh(c') is 1 - tanh², not (1 - tanh)².": _backward(dh, dc + dh*o*((1-t)**2 - (1-t**2)), *args[2:]),
         "what comes through the peepholes of the input and the forget gate is missing.": _backward(*args, old=(0, 0)),
         "what comes through the peephole of the input gate is missing.": _backward(*args, old=(0, 1)),
         "what comes through the peephole of the forget gate is missing.": _backward(*args, old=(1, 0)),
@@ -209,5 +215,6 @@ def peephole_backward(
         for fault,v in variants.items(): require(not all(map(same, got, v)), f"The gradients: {fault}")
     for k in (3, 0, 1, 2, 4):                                          # the output gate's comes first: the others are made of it
         wrongs = {f"this is {n}: the order is {', '.join(names)}.": v for n,v in zip(names, want) if n != names[k]}
+        if k == 2: wrongs["the slope of the candidate's tanh is 1 - g², not (1 - g)²."] = want[2]/slopes[2]*(1-g)**2
         if k < 4: wrongs["the slope of the sigmoid (or the tanh) is missing."] = want[k]/slopes[k]
         compare_answer(f"`{names[k]}`", got[k], want[k], wrongs | {fault: v[k] for fault,v in variants.items() if not same(v[k], want[k])})

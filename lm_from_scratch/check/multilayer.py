@@ -175,11 +175,12 @@ def _once(x, y):
 
 def _suspects(): # what it is → (layers, causal?, what to think of)
     two = nn.RNN(4, 4, bidirectional=True, batch_first=True)
+    before = "Change a word, and look at the outputs before it: at *every* place. Rows here have 7 and 4 words."
     return {"an honest RNN": (nn.RNN(5, 4, batch_first=True), True), "an honest RNN of two layers": (Recurrent(RNNCell, 5, 4, 2), True),
         "an honest LSTM": (nn.LSTM(5, 4, 2, batch_first=True), True),
-        "a layer that subtracts the mean over time": (_Peeps(lambda x,y: y - y.mean(1, keepdim=True)), "Change a word, and look at the outputs before it."),
-        "the layer that hands on its last output, repeated": (_Peeps(lambda x,y: y[:, -1:].expand_as(y)), "Change a word, and look at the outputs before it."),
-        "a second direction, from right to left": (_Peeps(lambda x,y: two(y)[0][..., 4:]), "Change a word, and look at the outputs before it."),
+        "a layer that subtracts the mean over time": (_Peeps(lambda x,y: y - y.mean(1, keepdim=True)), before),
+        "the layer that hands on its last output, repeated": (_Peeps(lambda x,y: y[:, -1:].expand_as(y)), before),
+        "a second direction, from right to left": (_Peeps(lambda x,y: two(y)[0][..., 4:]), before),
         "a layer that looks one word ahead": (_Peeps(lambda x,y: torch.cat([y[:, 1:], y[:, -1:]], 1)),
             "Compare all the outputs before the changed word: the nearest one too."),
         "a layer whose first output knows the last word": (_Peeps(_late), "Change all words from some place on, the last one included."),

@@ -86,13 +86,14 @@ def one_word_bounds(
         0: "nothing forbids a model to be always wrong; but how much does the most common word get?",
         1/30: "this is a blind guess among 30 words. The fool knows which word is the most common.",
         ceiling: "this is the upper one; give the smaller number first.",
-        _best(train, 0): "this was counted on the training part; the text that judges is meant."},
+        **dict.fromkeys((_best(train, 0), _best(ids, 0)), "this was counted on the training part, or on the whole text; the text that judges is meant.")},
         hint="Count the most common word among the validation targets.", tol=2e-3)
     compare_choice("The ceiling", high, ceiling, {
         1: "nobody who sees one word knows everything. What follows it most often, and how often is that right?",
         _best(valid, 2): "this is the ceiling of two words, or of three.",
         fool: "this is the fool's share again. One word is known now.",
-        _best(train, 1): "this was counted on the training part; the text that judges is meant."},
+        _best(train, 1): "this was counted on the training part; the text that judges is meant.",
+        _best(ids, 1): "this was counted on the whole text; the text that judges is meant."},
         hint="After each word the best guess is its most frequent follower: `best_accuracy_given(valid, 1)`.", tol=2e-3)
 
 # %% ../../nbs/solutions/01_nword.ipynb #e590e8a0

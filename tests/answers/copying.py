@@ -34,7 +34,9 @@ value('strangers', 'not a word of them', {'moving', 'trade_words', 'trade_before
 value('strangers', '`trade_words` does it too', {'trade_before', 'borrow'})
 value('strangers', '`trade_before` does it too', {'trade_words', 'borrow'})
 value('strangers', '`borrow` does it too', ['trade_words', 'trade_before'])
-value('strangers', 'set of names', 'borrow')
+value('strangers', 'set of names', 3)
+right('strangers', 'trade_words, trade_before, borrow')
+value('strangers', 'does it too', 'borrow')
 value('strangers', "'origin' is none of them", {'origin', 'borrow'})
 value('strangers', 'does it too', set())
 
@@ -58,7 +60,7 @@ def joined(batches):
     x,y = (torch.cat(o, dim=1) for o in zip(*batches))
     return (x[:, 1:] == y[:, :-1]).all()
 right('stream_test', asserts, joined)
-for label,says,f in [('always', 'x alone', lambda b: True), ('inside only', 'one by one', lambda b: all(torch.equal(x[:, 1:], y[:, :-1]) for x,y in b)),
+for label,says,f in [('always', 'x alone', lambda b: True), ('between batches only', 'a single batch in which x alone', lambda b: all(torch.equal(y[:, -1], x[:, 0]) for (_,y),(x,_) in zip(b, b[1:]))), ('inside only', 'one by one', lambda b: all(torch.equal(x[:, 1:], y[:, :-1]) for x,y in b)),
     ('first batch', 'only the later ones', lambda b: torch.equal(b[0][0][:, 1:], b[0][1][:, :-1])),
     ('first row', 'one row of x', lambda b: bool((torch.cat([x for x,_ in b], 1)[0, 1:] == torch.cat([y for _,y in b], 1)[0, :-1]).all())),
     ('as sets', 'rows change places', lambda b: all(torch.equal(x[:, 1:], y[:, :-1]) for x,y in b) and all(sorted(y[:, -1].tolist()) == sorted(x[:, 0].tolist()) for (_,y),(x,_) in zip(b, b[1:]))),

@@ -28,8 +28,14 @@ def log2(s, y): return -s.softmax(1)[range(len(y)), y].log2().mean()
 def loss_detached(s, y): return F.cross_entropy(s.detach(), y)
 @mutant('loss', 'should be a tensor')
 def loss_float(s, y): return F.cross_entropy(s, y).item()
-@mutant('loss', 'differs from what is right')
+@mutant('loss', 'goes along the batch')
 def softmax_rows(s, y): return -s.softmax(0)[range(len(y)), y].log().mean()
+@mutant('loss', 'one sum is taken for all rows')
+def one_sum(s, y): return -(s.exp()/s.exp().sum())[range(len(y)), y].log().mean()
+@mutant('loss', 'number of words as well')
+def mean_of_all(s, y): return -(F.one_hot(y, s.shape[1])*s.log_softmax(1)).mean()
+@mutant('loss', 'differs from what is right')
+def smoothed(s, y): return F.cross_entropy(s, y, label_smoothing=.1)
 
 # ---- 2 embedding
 right('embedding', lambda w,i: F.embedding(i, w), lambda w,i: w[i], lambda w,i: F.one_hot(i, len(w)).float() @ w)
@@ -47,6 +53,10 @@ def flat_ids(w, i): return w[i.flatten()]
 def emb_detached(w, i): return w.data[i]
 @mutant('embedding', 'whole numbers')
 def hot_int(w, i): return F.one_hot(i, len(w)) @ w
+@mutant('embedding', 'must be told how many words')
+def hot_unsized(w, i): return F.one_hot(i).float() @ w
+@mutant('embedding', 'without the last word')
+def largest_is_last(w, i): return w[torch.where(i == i.max(), len(w)-1, i)]
 @mutant('embedding', 'gradient: this differs')
 def half_gradient(w, i): return (w[i] + w.detach()[i])/2
 
@@ -275,6 +285,9 @@ class InPlace(Gates):
 for o,says in dict(figo='input and forget gate have changed places', igfo='in the order i, g, f, o', ogif='in the order o, g, i, f', fgoi='in the order f, g, o, i').items():
     wrong('lstm_cell', says, type(f'Order_{o}', (Fused,), dict(order=o)))
 wrong('lstm_cell', 'in the order f, g, o, i', type('OneLayerOrder', (OneLayer,), dict(order='fgoi')))
+@mutant('lstm_cell', 'one below the other')
+class Below(Gates):
+    def forward(self, x, state): return super().forward(torch.cat([state[0], x]), state)
 @mutant('lstm_cell', 'n_in+n_hidden')
 class TooSmall(Gates):
     def __init__(self, ni, nh): super().__init__(ni, nh); self.cell_gate = nn.Linear(nh+nh, nh)
@@ -310,10 +323,13 @@ def late_decay(w, grad, avg, sqr, t, lr, wd): # decays the weights after the ste
     w,avg,sqr = adam(decay=lambda lr,wd: 0)(w, grad, avg, sqr, t, lr, wd); return w*(1-lr*wd), avg, sqr
 def leaks(w, grad, avg, sqr, t, lr, wd):
     _,avg2,sqr2 = adam(l2=1)(w, grad, avg, sqr, t, lr, wd); return adam()(w, grad, avg, sqr, t, lr, wd)[0], avg2, sqr2
+def decays_in_place(w, grad, avg, sqr, t, lr, wd): w.mul_(1-lr*wd); return adam(decay=lambda lr,wd: 0)(w, grad, avg, sqr, t, lr, wd)
+def averages_in_place(w, grad, avg, sqr, t, lr, wd): res = adam()(w, grad, avg, sqr, t, lr, wd); return res[0], avg.copy_(res[1]), sqr.copy_(res[2])
 right('decoupled_decay', adam())
 for label,says,f,notes in [('L2', 'L2 in the loss: the decay goes through', adam(1., lambda lr,wd: 0), True), ('L2 of alpha w²', '2*wd*w', adam(2., lambda lr,wd: 0), True),
     ('no lr', 'not multiplied by the learning rate', adam(decay=lambda lr,wd: wd), False), ('no decay', 'there is no decay', adam(decay=lambda lr,wd: 0), False),
-    ('grows', 'sign of the decay', adam(decay=lambda lr,wd: -lr*wd), False), ('not debiased', '1 - mom**t', adam(debias=False), False), ('late', 'differs from what is right', late_decay, False),
+    ('grows', 'sign of the decay', adam(decay=lambda lr,wd: -lr*wd), False), ('not debiased', '1 - mom**t', adam(debias=False), False), ('late', 'comes after the step', late_decay, False), ('in place', 'in place', decays_in_place, False), ('averages in place', 'in place', averages_in_place, False),
+    ('other momenta', 'differs from what is right', lambda w,grad,*a: adam()(w, 1.1*grad, *a), False),
     ('leaks', 'got into the average', leaks, False), ('weights only', 'two averages', lambda *a: adam()(*a)[0], False)]: wrong('decoupled_decay', says, f, label, notes=notes)
 
 def tar(a): return (a[:, 1:] - a[:, :-1]).pow(2).mean() if a.shape[1] > 1 else a.sum()*0

@@ -32,7 +32,7 @@ for says,found in [('and a rest', (3136, 24)), ('and a rest', (3153, 24.5)), ('n
 # ---- 3 the share of the dot
 right('dot_share', (.15141, .15194), (.1514, .1519), torch.tensor([637/4207, 1867/12288]), [Fraction(637, 4207), np.float64(1867/12288)])
 for says,found in [('share of *thousand*', (.15165, .15194)), ('training part', (.15990, .15194)), ('training part', (.15141, .1599)), ('whole text', (.15844, .15194)),
-    ('other loaders', (.15194, .15141)), ('give one digit more', (.151, .152)), ('give two digits more', (.15, .15)), ('between 0 and 1', (15.141, 15.194)), ('Lay all', (1/30, 1/30)),
+    ('other loaders', (.15194, .15141)), ('narrower rest', (.15141, .1517)), ('give one digit more', (.151, .152)), ('give two digits more', (.15, .15)), ('between 0 and 1', (15.141, 15.194)), ('Lay all', (1/30, 1/30)),
     ('give 2 numbers', .15141), ('should be a number', ('15 %', '15 %'))]: wrong('dot_share', says, found)
 
 # ---- 4 a test of the order
@@ -41,6 +41,9 @@ def reads_on(bs): return all(bool((x[:, 0] == y[:, -1]).all()) for (_,y),(x,_) i
 def glued(bs): return torch.equal(torch.cat([x for x,_ in bs], 1)[:, 1:], torch.cat([y for _,y in bs], 1)[:, :-1])
 def arrays(bs): return np.all([np.array_equal(x[:, 0].numpy(), y[:, -1].numpy()) for (_,y),(x,_) in pairs(bs)])
 def as_tensor(bs): return torch.stack([(x[:, 0] == y[:, -1]).all() for (_,y),(x,_) in pairs(bs)] or [torch.tensor(True)]).all()
+def complains(bs):
+    for (_,y),(x,_) in pairs(bs): assert torch.equal(x[:, 0], y[:, -1])
+    return True
 right('reads_on', reads_on, glued, arrays, as_tensor)
 for label,says,f in [
     ('last x', 'last *target*', lambda bs: all(bool((b[0][:, 0] == a[0][:, -1]).all()) for a,b in pairs(bs))),
@@ -57,6 +60,7 @@ for label,says,f in [
     ('flat', 'last *target*', lambda bs: all(bool(b[0].flatten()[0] == a[1].flatten()[-1]) for a,b in pairs(bs))),
     ('no return', 'Return True or False', lambda bs: None),
     ('columns', 'Return True or False', lambda bs: [(x[:, 0] == y[:, -1]) for (_,y),(x,_) in pairs(bs)]),
+    ('asserts', 'but return False', complains),
     ('not reduced', '`.all()`', lambda bs: all(x[:, 0] == y[:, -1] for (_,y),(x,_) in pairs(bs))),
     ('whole batches', 'Compare a column', lambda bs: all(bool((b[0] == a[1][:, -2:]).all()) for a,b in pairs(bs)))]: wrong('reads_on', says, f, label)
 

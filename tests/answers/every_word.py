@@ -71,6 +71,22 @@ class InTheState(EveryWordRNN): # the next word enters the state of the second h
     def forward(self, x):
         scores = super().forward(x); n = scores.shape[-1]
         return torch.cat([scores[:, :8], scores[:, 8:15]*0 + 9*F.one_hot(x[:, 9:16], n), scores[:, 15:]], dim=1)
+class Learns(EveryWordRNN): # the next word is added to the state; what it says must be learned
+    def forward(self, x):
+        h,outs = self.carried(len(x), start=0),[]
+        for t in range(x.shape[1]):
+            h = F.relu(self.h_h(h + self.i_h(x[:, t])))
+            outs.append(self.h_o(h + self.look(x[:, t+1]) if 8 <= t < x.shape[1]-1 else h))
+        self.carry(h)
+        return torch.stack(outs, dim=1)
+    def look(self, word): return self.i_h(word)
+class LearnsLate(Learns): # by an embedding of its own
+    def __init__(self, n_words, n_hidden): super().__init__(n_words, n_hidden); self.i_next = nn.Embedding(n_words, n_hidden)
+    def look(self, word): return self.i_next(word)
+right('peeking', Learns, LearnsLate)
+@mutant('peeking', 'if not at once then after some training')
+class NeverLearns(Learns): # one bit of the next word
+    def look(self, word): return self.i_h(word % 2).detach()
 right('peeking', Peeks, peeks('FirstHalf', where=range(7)), peeks('OnePlace', where=[3]), InTheState)
 wrong('peeking', 'does not peek', EveryWordRNN)
 wrong('peeking', 'Number 7 must not peek', peeks('Everywhere', where=range(15)))

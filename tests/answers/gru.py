@@ -51,12 +51,13 @@ def both_returned(cell, xs, h):
 def states(cell, xs, h): return walk(cell, xs, h, lambda c,x,h: c(x, h)[0])
 
 # ---- 6.2 reset_biases
-right('reset_biases', {'b_hn'}, 'b_hn', ['B_hn '], 'hn')
+right('reset_biases', {'b_hn'}, 'b_hn', ['B_hn '], 'hn', {'bias_hn'})
 wrong('reset_biases', 'in both conventions', {'b_in', 'b_hn'})
 wrong('reset_biases', 'b_hr feeds a gate', {'b_hr'})
 wrong('reset_biases', 'b_hz feeds a gate', {'b_hn', 'b_hz'})
 wrong('reset_biases', 'is missing', set())
 wrong('reset_biases', "no bias 'rn'", 'b_rn')
+wrong('reset_biases', 'b_hz feeds a gate', {'bias_hz'})
 wrong('reset_biases', 'a set of names', 4)
 wrong('reset_biases', 'in both conventions', {'b_in'})
 

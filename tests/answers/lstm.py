@@ -92,6 +92,10 @@ class OfItsOwn(nn.Module):
         h = (a[3] + self.p_o*c).sigmoid()*c.tanh()
         return h, (h, c)
 right('peephole_cell', Peephole, Diagonal, OfItsOwn)
+def word_first(cell, x, state):
+    h,c = state; i,f,g,o = [getattr(cell, n)(torch.cat([x, h], 1)) for n in ('input_gate', 'forget_gate', 'candidate', 'output_gate')]
+    new = (f + cell.p_f*c).sigmoid()*c + (i + cell.p_i*c).sigmoid()*g.tanh()
+    return cell.give((o + cell.p_o*new).sigmoid()*new.tanh(), new)
 def peep(name, says, base=Peephole, **methods): wrong('peephole_cell', says, type(name, (base,), methods))
 peep('Plain', 'There is no `p_i`', LSTMCell)
 peep('Fused', 'There is no layer `forget_gate`', FusedLSTMCell)
@@ -107,6 +111,8 @@ peep('StateAlone', 'Return the output and the new state', give=lambda self,h,c: 
 peep('Detached', 'No gradient reaches', gate=lambda self,a,p,c: torch.sigmoid(a + p.detach()*c))
 peep('DetachedCell', 'gradient of the', gate=lambda self,a,p,c: torch.sigmoid(a + p*c.detach()))
 peep('AllDetached', 'was detached', give=lambda self,h,c: (h.detach(), (h.detach(), c.detach())))
+peep('WordFirst', 'word and the state have changed places', forward=lambda self,x,state: word_first(self, x, state))
+peep('Below', 'one below the other', forward=lambda self,x,state: self.forget_gate(torch.cat([state[0], x])))
 peep('Minus', 'differs from what is right', gate=lambda self,a,p,c: torch.sigmoid(a - p*c))
 @mutant('peephole_cell', 'have changed places')
 class Exchanged(Peephole):
@@ -124,12 +130,12 @@ wrong('peephole_cell', 'A class is wanted', lambda n_in,n_hidden: torch.zeros(3)
 wrong('peephole_cell', 'made like an `LSTMCell`', type('NoSizes', (Peephole,), dict(__init__=lambda self: None)))
 
 # ---- 7 and back
-def backward(dh, dc, i, f, g, o, c_old, c_new, p_i, p_f, p_o, late=True, holes=(1, 1, 1), tanh=1, slope=1, keep=1, order=lambda *r: r, of_h=1, after=1):
+def backward(dh, dc, i, f, g, o, c_old, c_new, p_i, p_f, p_o, late=True, holes=(1, 1, 1), tanh=1, slope=1, keep=1, order=lambda *r: r, of_h=1, after=1, slope_t=lambda t: 1-t*t, slope_g=lambda g: 1-g*g, o_old=0):
     dh,t = of_h*dh,torch.tanh(c_new)
     da_o = dh*t*(o*(1-o))**slope
-    dc = after*dc + tanh*dh*o*(1-t*t) + holes[2]*da_o*p_o
-    da_i,da_f,da_g = dc*g*(i*(1-i))**slope,dc*c_old*(f*(1-f))**slope,dc*i*(1-g*g)
-    return order(da_i, da_f, da_g, da_o, keep*dc*f + holes[0]*da_i*p_i + holes[1]*da_f*p_f)
+    dc = after*dc + tanh*dh*o*slope_t(t) + holes[2]*da_o*p_o
+    da_i,da_f,da_g = dc*g*(i*(1-i))**slope,dc*c_old*(f*(1-f))**slope,dc*i*slope_g(g)
+    return order(da_i, da_f, da_g, da_o, keep*dc*f + holes[0]*da_i*p_i + holes[1]*da_f*p_f + o_old*da_o*p_o)
 def by_autograd(dh, dc, i, f, g, o, c_old, c_new, p_i, p_f, p_o):
     a = [torch.logit(i) - p_i*c_old, torch.logit(f) - p_f*c_old, torch.atanh(g), torch.logit(o) - p_o*c_new]
     a,c = [t.requires_grad_() for t in a],c_old.clone().requires_grad_()
@@ -143,6 +149,10 @@ back('no p_i, p_f', 'input and the forget gate is missing', holes=(0, 0, 1))
 back('no p_i', 'peephole of the input gate is missing', holes=(0, 1, 1))
 back('no p_f', 'peephole of the forget gate is missing', holes=(1, 0, 1))
 back('no tanh', 'through tanh', tanh=0)
+back('squared difference', '1 - tanh²', slope_t=lambda t: (1-t)**2)
+back('p_o in the old one', 'it belongs to dc', holes=(1, 1, 0), o_old=1)
+back('p_o in both', 'as well', o_old=1)
+back('squared difference of g', '1 - g²', slope_g=lambda g: (1-g)**2)
 back('no way through f', 'dc⊙f', keep=0)
 back('no slope', 'slope of the sigmoid', slope=0)
 back('no dh', 'gradient of h is left out', of_h=0)

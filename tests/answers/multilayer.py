@@ -94,6 +94,7 @@ for label,says,f in [
     ('from the second word on', 'at a single place passes', lambda layers,x: prefix(layers, x, [1])),
     ('last word alone', 'at a single place passes', lambda layers,x: prefix(layers, x, [x.shape[1]-1])),
     ('never the last word', 'knows the last word passes', lambda layers,x: prefix(layers, x, change=lambda x,t: x[:, t:-1].neg_())),
+    ('at a fixed place', 'Rows here have 7 and 4', lambda layers,x: prefix(layers, x, [4])),
     ('in place', 'Work on `x.clone()`', lambda layers,x: (lambda a: (x[:, -1].neg_(), torch.allclose(a[:, :-1], layers(x)[0][:, :-1], atol=1e-6))[1])(layers(x)[0])),
     ('no return', 'True or False, not NoneType', lambda layers,x: None), ('a tensor', 'True or False, not Tensor', lambda layers,x: layers(x)[0][:, :2] == layers(x)[0][:, :2]),
     ('the pair', 'returns a pair', lambda layers,x: torch.allclose(layers(x), layers(x)))]: wrong('causal', says, f, label)
@@ -112,7 +113,7 @@ def replaced(model):
     return model
 def by_data(model):
     for p in hh(model): p.data = nn.init.orthogonal_(torch.empty_like(p))
-right('rotation_start', lambda m: [nn.init.orthogonal_(p) for p in hh(m)], each(lambda p: torch.linalg.svd(p)[0] @ torch.linalg.svd(p)[2]), replaced, by_data, each(lambda p: torch.eye(len(p))))
+right('rotation_start', lambda m: [nn.init.orthogonal_(p) for p in hh(m)], each(lambda p: torch.linalg.svd(p)[0] @ torch.linalg.svd(p)[2]), replaced, by_data, each(lambda p: torch.eye(len(p))), each(lambda p: torch.diag(torch.tensor([-1.] + [1.]*(len(p)-1))))) # the last one is mirrored
 for label,says,f in [
     ('first layer', 'rnn.weight_hh_l1` is what it was', lambda m: nn.init.orthogonal_(m.rnn.weight_hh_l0)), ('a copy', 'is what it was', lambda m: [nn.init.orthogonal_(p.clone()) for p in hh(m)]),
     ('by radius', 'no rotation: it stretches', each(lambda p: p/torch.linalg.eigvals(p).abs().max())), ('by norm', 'should be the identity', each(lambda p: p/torch.linalg.matrix_norm(p, 2))),

@@ -39,7 +39,7 @@ for label,says,f in [
 
 # ---- 2 the lines for one word
 right('one_word_bounds', (.1518, .3991), (.15, .4), [.15168, .39932], torch.tensor([.15177, .39913]), np.array([.152, .399]))
-for says,found in [('blind guess', (1/30, .399)), ('always wrong', (0, .399)), ('smaller number first', (.399, .152)), ('counted on the training', (.16, .399)), ('nobody who sees one word', (.152, 1)),
+for says,found in [('blind guess', (1/30, .399)), ('always wrong', (0, .399)), ('smaller number first', (.399, .152)), ('counted on the training', (.16, .399)), ('or on the whole text', (.1584, .2173)), ('on the whole text', (.152, .2173)), ('nobody who sees one word', (.152, 1)),
     ('two words', (.152, .553)), ("the fool's share again", (.152, .152)), ('counted on the training', (.152, .2494)), ('most frequent follower', (.152, .089)), ('between 0 and 1', (15, 40)), ('most common word', (.3, .4)),
     ('give 2 numbers', .399), ('should be a number', ('15 %', '40 %'))]: wrong('one_word_bounds', says, found)
 
