@@ -14,7 +14,7 @@ from pathlib import Path
 
 import nbformat
 from PIL import Image
-from pages import appendix, chapters, index, notebook, rooms, root, solutions, write
+from pages import Page, appendix, chapters, index, notebook, rooms, root, solutions, write
 from sphinx.cmd.build import build_main
 
 import appendix_pages
@@ -28,11 +28,6 @@ TOO_OLD = 3                          # exit status where Python is too old for t
 src, static = work/'src', work/'static'
 STILL = 'batches_marching', 'exploding_activations', 'tanh_activations'   # animations: what they show when they may not move
 APPENDIX = {'errata': 'Errata', 'glossary': 'Glossary', 'bibliography': 'Bibliography', 'results': 'Results', 'cite': 'How to cite'}
-
-
-class AppendixPage:
-    up = '../'
-    def __init__(self, name): self.name, self.source = f'appendix/{name}', f'docs/appendix/{name}.md'
 
 
 def appendix_text(name):
@@ -65,7 +60,7 @@ def write_sources():
     "Everything that Sphinx reads."
     shutil.rmtree(src, ignore_errors=True)
     for p in (*chapters(), *rooms(), *solutions()): write(src/f'{p.name}.ipynb', notebook(p))
-    for name in APPENDIX: write(src/f'appendix/{name}.md', appendix(AppendixPage(name), appendix_text(name)))
+    for name in APPENDIX: write(src/f'appendix/{name}.md', appendix(Page(f'appendix/{name}', f'docs/appendix/{name}.md', APPENDIX[name]), appendix_text(name)))
     shutil.copy(root/'docs/appendix/references.bib', src/'appendix')
     write(src/'appendix/solutions.md', '# Solutions\n> One way to solve each exercise, run and checked; and how each checker works.\n\n'
         + '\n'.join(f'- [{number(p)}](../{s.name}.ipynb)' for p, s in zip(chapters(), solutions(), strict=True))

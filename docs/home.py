@@ -29,10 +29,10 @@ def claim():
 
 
 def home():
+    "The page, in MyST: sphinx/home.md, filled in."
     page, sections = _index()
-    ladder = 'ladder' if 'ladder' in FIGURES else 'language_model'
-    alt = ' '.join(FIGURES[ladder]['alt'].split())
+    ladder = FIGURES['ladder']
     template = (root/'docs/sphinx/home.md').read_text(encoding='utf-8')
-    fill = dict(title=page.title, about=page.about, claim=claim(), ladder=ladder, alt=alt, caption=FIGURES[ladder]['caption'], first=f'{chapters()[0].name}.html',
+    fill = dict(title=page.title, about=page.about, claim=claim(), alt=' '.join(ladder['alt'].split()), caption=ladder['caption'], first=f'{chapters()[0].name}.html',
                 **{re.sub(r'\W+', '_', k.lower()).strip('_') or 'lead': v.strip() for k, v in sections.items()})
     return re.sub(r'\{\{(\w+)\}\}', lambda m: str(fill[m[1]]), template).replace(' ± ', '\u00a0±\u00a0') + '\n\n'

@@ -95,7 +95,8 @@ def target(to, source):
     if not page and (m := re.fullmatch(r'docs/(appendix/\w+)\.md', full)): page = m[1]
     if not page: return blob(full)
     here = next((p.up for p in (*chapters(), *rooms(), *solutions()) if p.source == source), '../' if source.startswith('docs/appendix') else '')
-    return f'{here}{page}.md' + (f'#{anchor}' if anchor else '') if page.startswith('appendix') else f'{here}{page}.ipynb' + (f'#{anchor}' if anchor else '')
+    kind = 'md' if page == 'index' or page.startswith('appendix') else 'ipynb'
+    return f'{here}{page}.{kind}' + (f'#{anchor}' if anchor else '')
 
 
 def linked(code):
@@ -244,7 +245,6 @@ def notebook(page):
     number = [p.name for p in chapters()].index(page.name) if page in chapters() else None
     after = chapters()[number+1] if number is not None and number+1 < len(chapters()) else None
     answers = exercises.solutions(root/page.source) if number is not None else {}
-    starts = {id(e.cells[0]): e for e in exercises.numbered(nb)}
     ends = {id(e.cells[-1]): e for e in exercises.numbered(nb)}
     cells, numbers = [], Numbers(page)
     nb.cells[0].source = re.sub(r'^# ', f'# {page.name[:2]} ', nb.cells[0].source) if '/' not in page.name else nb.cells[0].source
@@ -257,7 +257,6 @@ def notebook(page):
                 cells += [made, nbformat.v4.new_markdown_cell(figure(m[1], 'gif' if (root/f'images/{m[1]}.gif').is_file() else 'svg', page, numbers))]
             else: cells.append(made)
         if number is not None and (e := ends.get(id(c))): cells += solution(answers.get(e.number), page)
-    assert len(starts) == len(ends)
     module = next((directives(c.source)[0]['default_exp'] for c in nb.cells if 'default_exp' in c.source), None)
     if module and (ref := api.reference(module)): cells.append(nbformat.v4.new_markdown_cell(markdown_api(ref)))
     cells = _fold(cells)
