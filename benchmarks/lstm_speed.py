@@ -11,8 +11,9 @@ from statistics import median
 import torch
 from torch import nn
 
-from lm_from_scratch.ladder import load_results, results_file, save_results, versions
-from lm_from_scratch.lstm import FastLSTM, FusedLSTMCell, LSTMCell, load_torch_lstm, lstm_weights
+from lm_from_scratch.course.experiments import load_results, results_file, save_results, versions
+from lm_from_scratch.fast_lstm import FastLSTM
+from lm_from_scratch.lstm import FusedLSTMCell, LSTMCell, load_torch_lstm, lstm_weights
 from lm_from_scratch.multilayer import Recurrent
 
 SIZES = ((64,16,64), (20,35,200))                                      # bs, seq_len, n_hidden
@@ -87,7 +88,7 @@ def main():
     p.add_argument('--layers', type=int, default=1, help="layers of each LSTM")
     p.add_argument('--rounds', type=int, default=200, help="rounds for each size")
     p.add_argument('--compile', action='store_true', help="a compiled loop too, with the first number of threads (needs a C++ compiler, and minutes)")
-    p.add_argument('--store', action='store_true', help="keep the rows in the package: lm_from_scratch/results/lstm_speed.jsonl")
+    p.add_argument('--store', action='store_true', help="keep the rows in the package: lm_from_scratch/course/results/lstm_speed.jsonl")
     args = p.parse_args()
     command,rows = shlex.join(['python', 'benchmarks/lstm_speed.py', *sys.argv[1:]]),[]
     print(f"{'threads':>7} {'bs':>4} {'seq_len':>7} {'units':>5}  {'':36} {'CPU':>6} {'clock':>6} {'median':>6}")

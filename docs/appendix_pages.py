@@ -1,5 +1,4 @@
 "Appendix pages that are made, not written: how to cite, from CITATION.cff, and all results, from the results files."
-import json
 import re
 import sys
 from pathlib import Path
@@ -7,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from lm_from_scratch.claims import show_claim
-from lm_from_scratch.copying import adapted_table, copying_table
-from lm_from_scratch.ladder import ladder_table, load_results, results_file
+from lm_from_scratch.course.claims import show_claim
+from lm_from_scratch.course.copies import adapted_table, copying_table
+from lm_from_scratch.course.experiments import load_results, load_rows, results_file
+from lm_from_scratch.course.ladder import ladder_table
 
 root = Path(__file__).resolve().parent.parent
 
@@ -40,13 +40,12 @@ def table(df): return df.to_markdown(index=False, disable_numparse=True)
 
 def made_by(name):
     "The commands, versions, runs and seeds behind a results file."
-    rows = [json.loads(line) for line in results_file(name).read_text(encoding='utf-8').splitlines()]
-    t = pd.DataFrame(rows)
-    versions = [f'{k} {", ".join(sorted(t[k].astype(str).unique()))}' for k in ('lm_from_scratch', 'torch', 'fastai', 'python') if k in t]
+    t = pd.DataFrame(load_rows(results_file(name)))
+    versions = [f'{k} {", ".join(sorted(t[k].astype(str).unique()))}' for k in ('lm_from_scratch', 'torch', 'fastai', 'python', 'processor') if k in t]
     each = sorted(t.groupby(next(c for c in ('recipe', 'contestant', 'name') if c in t)).seed.nunique().unique()) if 'seed' in t else []
     seeds = f", {' or '.join(map(str, each))} seeds each" if each else ''
     commands = '\n'.join(sorted(t.command.unique()))
-    return f"Made by\n\n```text\n{commands}\n```\n\n{len(t)} rows{seeds}; {'; '.join(versions)}. The file is `lm_from_scratch/results/{name}.jsonl`."
+    return f"Made by\n\n```text\n{commands}\n```\n\n{len(t)} rows{seeds}; {'; '.join(versions)}. The file is `lm_from_scratch/course/results/{name}.jsonl`."
 
 
 def speed_table():
@@ -58,14 +57,30 @@ def speed_table():
     return table(out.map(lambda v: '–' if v != v else f'{v:.2f}').reset_index().rename(columns=dict(name='LSTM')))
 
 
+def loop_table():
+    "Epochs of Human Numbers, as a share of the model's own speed."
+    t = load_results('loop_speed')
+    speeds = t[t.part.isna()].pivot(index='loop', columns='case', values='speed').loc[['model only', 'lean loop', 'Learner']]
+    return table(speeds.map('{:.2f}'.format).reset_index().rename(columns=dict(loop='training by')))
+
+
+def ladder_cpu_table():
+    "CPU seconds of one seed of each rung, before the lean loop and now."
+    t = load_results('ladder_cpu')[['rung', 'before', 'now']]
+    t = pd.concat([t, pd.DataFrame([dict(rung='all', before=t.before.sum(), now=t.now.sum())])])
+    return table(t.assign(ratio=(t.now/t.before).map('{:.2f}'.format), before=t.before.map('{:.1f}'.format), now=t.now.map('{:.1f}'.format)))
+
+
 def results_page():
     "The page appendix/results."
     parts = [
         '# Results', '> Every figure of the course, with the command that made it. This page is written by the build.',
-        '## The ladder', 'Accuracy on the held-out text, mean ± standard deviation over the seeds. [The ladder](../../nbs/22_ladder.ipynb) tells how.', table(ladder_table(load_results())), made_by('ladder'),
-        '## The claims', 'Each claim with its interval and verdict. [Claims, audited](../../nbs/26_claims.ipynb) tells how.', table(show_claim()), made_by('claims'),
+        '## The ladder', 'Accuracy on the held-out text, mean ± standard deviation over the seeds. [The ladder](../../nbs/31_ladder.ipynb) tells how.', table(ladder_table(load_results())), made_by('ladder'),
+        '## The claims', 'Each claim with its interval and verdict. [Claims, audited](../../nbs/32_claims.ipynb) tells how.', table(show_claim()), made_by('claims'),
         '## Copying', 'Ways of training, then ways of adapting while reading. [Copying](../../nbs/10_copying.ipynb) tells how.', table(copying_table()), table(adapted_table()), made_by('copying'),
-        '## The LSTM, timed', "Time of a training step, as a multiple of `nn.LSTM`'s" + '. [How can a state be kept?](../../nbs/05_lstm.ipynb) tells how.', speed_table(), made_by('lstm_speed')]
+        '## The LSTM, timed', "Time of a training step, as a multiple of `nn.LSTM`'s" + '. [A fast LSTM](../../nbs/23_fast_lstm.ipynb) tells how.', speed_table(), made_by('lstm_speed'),
+        '## The training loop, timed', "Speed, as a share of the model's own: forward, backward and a fused step. [Training](../../nbs/21_training.ipynb) tells how.", loop_table(), made_by('loop_speed'),
+        '## The ladder, timed', 'CPU seconds of one seed of each rung: before the lean loop (commit 717144d), and now.', ladder_cpu_table(), made_by('ladder_cpu')]
     return '\n\n'.join(parts) + '\n'
 
 

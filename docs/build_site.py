@@ -21,7 +21,7 @@ import appendix_pages
 import takeaway
 import truth
 from home import home
-from lm_from_scratch.figures import FIGURES
+from lm_from_scratch.course.figures import FIGURES
 
 work, site = root/'docs/_build', root/'docs/_site'
 TOO_OLD = 3                          # exit status where Python is too old for the site; all else of the course runs there
@@ -139,7 +139,7 @@ def colab(folder):
 
 def made_from():
     "A hash of everything that the site is made of."
-    files = [f for pattern in ('nbs/**/*.ipynb', 'docs/**/*', 'images/*', 'lm_from_scratch/**/*.py', 'lm_from_scratch/results/*', 'CITATION.cff', 'pyproject.toml')
+    files = [f for pattern in ('nbs/**/*.ipynb', 'docs/**/*', 'images/*', 'lm_from_scratch/**/*.py', 'lm_from_scratch/course/results/*', 'CITATION.cff', 'pyproject.toml')
              for f in root.glob(pattern) if f.is_file() and not {'_build', '_site', '__pycache__'} & set(f.parts)]
     return hashlib.sha256(b''.join(f.relative_to(root).as_posix().encode() + f.read_bytes() for f in sorted(files))).hexdigest()
 

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from lm_from_scratch.copying import FOR_CLASSIC, TEST_TIME, read_rows
+from lm_from_scratch.copying import read_rows
+from lm_from_scratch.course.copies import FOR_CLASSIC, TEST_TIME
 from lm_from_scratch.data import human_numbers
-from lm_from_scratch.ladder import find_recipe, run_recipe, versions
+from lm_from_scratch.course.ladder import find_recipe, run_recipe, versions
 
 FILE = Path(__file__).resolve().parent/'playground/models.json'
 RUNGS = ['every_word', 'lstm2', 'gru2', 'tied']
@@ -33,7 +34,7 @@ def recipe_of(name):
     "All that the training of a rung depends on, and may change: an export of another recipe is stale."
     r = find_recipe(name)
     found = dict(name=r.name, title=r.title, chapter=r.chapter, data=described(r.data), model=described(r.model),
-                 n_epochs=r.n_epochs, lr=r.lr, learner=r.learner)
+                 n_epochs=r.n_epochs, lr=r.lr, learner=dict(r.learner))
     return json.loads(json.dumps(found))
 
 

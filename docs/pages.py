@@ -15,8 +15,8 @@ import nbformat
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from lm_from_scratch.course import repository
-from lm_from_scratch.figures import FIGURES
+from lm_from_scratch.course.notebooks import repository
+from lm_from_scratch.course.figures import FIGURES
 
 root = Path(__file__).resolve().parent.parent
 nbs = root/'nbs'
@@ -135,6 +135,9 @@ def directives(source):
     return found, '\n'.join(lines).strip('\n')
 
 
+SHOWN = re.compile(r"show_figure\('(\w+)'\)") # a picture of the course: what it says stands where it is drawn
+
+
 def code(cell, page, numbers):
     "A code cell as the site needs it; None for one that is not shown."
     d, source = directives(cell.source)
@@ -142,7 +145,7 @@ def code(cell, page, numbers):
     out = nbformat.v4.new_code_cell(source, id=cell.id, outputs=copy.deepcopy(cell.outputs))
     tags = ['remove-input'] if d.get('echo') == 'false' else ['hide-input'] if 'export' in d or (d.get('code-fold') == 'true') else []
     out.metadata = {'tags': tags, 'mystnb': {}}
-    alt = d.get('fig-alt')
+    alt = d.get('fig-alt') or (FIGURES[m[1]]['alt'] if (m := SHOWN.fullmatch(source)) else None)
     out.outputs = [o for o in out.outputs if o.get('data', {}).get('text/html') != '']
     for o in out.outputs:
         alt = alt or o.get('metadata', {}).get('image/png', {}).get('alt')

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 
-from lm_from_scratch.course import repository
+from lm_from_scratch.course.notebooks import repository
 
 root = Path(__file__).resolve().parent.parent
 

@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 from nbconvert import MarkdownExporter
 from pages import BRANCH, LINK, blob, chapters, directives, root
 
-from lm_from_scratch.course import repository
+from lm_from_scratch.course.notebooks import repository
 
 PICTURE = re.compile(r'!\[(?P<alt>[^\]]*)\]\((?P<to>[^)\s]+)\)')
 

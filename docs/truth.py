@@ -26,7 +26,7 @@ HIDDEN = re.compile('|'.join([
     r'https?://\S+', r'<[^>\n]+>', r'arXiv:\d+\.\d+', r'\b10\.\d{4,}/\S+',
     r'^#+\s+\d+(?:\.\d+)*\.?\s',                        # the number of a heading
     r'\b(?:[Pp]ython|[Tt]orch|PyTorch|fastai|nbdev|CUDA|Apache|version)[ \-]v?\d+(?:\.\d+)+', r'\bv?\d+\.\d+\.\d+\b',
-    r'(?:§|\b[Ss]ection |\b[Cc]hapter |\bch\. )\d+\.\d+']), re.M | re.S)
+    r'(?:§|\b[Ss]ection |\b[Cc]hapter |\bch\. |\b[Ee]xercises? )\d+\.\d+']), re.M | re.S)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _spread(xs):
 
 
 GROUPS = dict(depth='04_multilayer', cells=('05_lstm', '06_gru'), normalization='07_normalization')
-EVERYWHERE = ('index', '22_ladder', '26_claims')
+EVERYWHERE = ('index', '31_ladder', '32_claims')
 
 CROWD = 20 # an output of more figures than this backs only figures of three digits or more
 
@@ -118,7 +118,7 @@ CROWD = 20 # an output of more figures than this backs only figures of three dig
 @cache
 def results():
     "(page, figure): means and standard deviations over the seeds as the tables show them, and the published figures."
-    from lm_from_scratch import claims, copying, ladder
+    from lm_from_scratch.course import claims, copies, ladder
     found = []
 
     def add(page, *values, places=4): found.extend((page, Figure(f'{v:.{places}f}', float(f'{v:.{places}f}'), places)) for v in values)
@@ -135,13 +135,39 @@ def results():
         for page in [pages] if isinstance(pages, str) else pages:
             add(page, *(row[k] for k in ('better', 'better_sd', 'worse', 'worse_sd', 'difference', 'low', 'high') if row[k] == row[k]))
     groups = {}
-    for r in copying.copying_rows():
+    for r in copies.copying_rows():
         for k in ('cold', 'cold_8xxx', 'cold_9xxx', 'warm'):
             if r.get(k) is not None: groups.setdefault((r['recipe'], r['test_time'], k), []).append(r[k])
     for xs in groups.values(): add('10_copying', *_spread(xs))
     if ladder.results_file('lstm_speed').is_file():
-        for v in ladder.load_results('lstm_speed')['ratio'].dropna(): add('05_lstm', v, places=3)
+        for v in ladder.load_results('lstm_speed')['ratio'].dropna(): add('23_fast_lstm', v, places=3)
     return found
+
+
+@cache
+def settings():
+    "(page, figure): what the recipes that a page compares are set to, and the level of the claims' intervals."
+    from lm_from_scratch.course import claims, copies, experiments, ladder
+    def numbers(x):
+        if isinstance(x, dict): return [n for v in x.values() for n in numbers(v)]
+        if isinstance(x, list): return [n for v in x for n in numbers(v)]
+        return [x] if isinstance(x, float) else []
+    groups = {n: {c.group for c in claims.CLAIMS if n in (c.better, c.worse)} for n in claims.CONTESTANTS}
+    pages = [(r, [r.chapter]) for r in ladder.LADDER] + [(r, ['10_copying', '33_copies']) for r in copies.COPY_RECIPES.values()]
+    for name, r in claims.CONTESTANTS.items():
+        for g in groups[name]:
+            where = GROUPS.get(g, ('08_regularization', '09_weight_tying'))
+            pages.append((r, [where] if isinstance(where, str) else list(where)))
+    found = [(page, Figure(f'{v:g}'.removeprefix('0'), v, 2)) for r, where in pages for v in numbers(experiments.settings_of(r)) for page in (*where, *EVERYWHERE)]
+    return found + [(page, Figure('95 %', 95., 0, True)) for _, where in pages for page in (*where, *EVERYWHERE)]
+
+
+@cache
+def exercises(name):
+    "The numbers of a chapter's exercises, which prose refers to."
+    path = root/'nbs'/f"{name.removeprefix('solutions/')}.ipynb"
+    text = '\n'.join(c[1] for c in cells(path) if c[0] == 'markdown') if path.is_file() else ''
+    return set(re.findall(r'^### (\d+\.\d+) ', text, re.M))
 
 
 def page_name(path):
@@ -181,7 +207,7 @@ def stands(entry, figure):
         shown, code = known(root/'nbs'/f"{entry['notebook']}.ipynb")
         return any(backs(s, figure) for s in shown) or any(exact(s, figure) for s in code)
     if 'published' in entry:
-        from lm_from_scratch.ladder import find_recipe
+        from lm_from_scratch.course.ladder import find_recipe
         return backs(Figure('', find_recipe(entry['published']).published, 3), figure)
     return bool(entry.get('paper') or entry.get('chosen'))
 
@@ -209,6 +235,8 @@ def source_of(path, k, figure, entries=None):
     if any(same(s, figure) for s in shown(near)): return 'output, section'
     if any(exact(s, figure) for c in near for s in literals(c[1])): return 'code, section'
     if digits > 1 and any(backs(s, figure) for s in shown(far)): return 'output, page'
+    if figure.text in exercises(name): return 'exercise'
+    if any(exact(s, figure) for p, s in settings() if p == name.removeprefix('solutions/')): return 'settings'
     if digits > 2 and any(backs(s, figure) for p, s in results() if p == name or name in EVERYWHERE): return 'results'
     return None
 
@@ -265,8 +293,9 @@ def stale(path):
         try:
             exec(compile(ast.Module(body, []), path.name, 'exec'), names)
             value = eval(compile(ast.Expression(last.value), path.name, 'eval'), names)
+        except NameError: continue                                     # it needs more of its page; `make course` runs that
         finally: os.chdir(here)
-        if says(value) != _bare(''.join(shown)): bad.append(f'{page_name(path)}, cell {k}: the table is not what the results files say now: make course')
+        if says(value) != _bare(''.join(shown)): bad.append(f'{page_name(path)}, cell {k}: the table is not what the results files say now: make course STORE=1')
     return bad
 
 
@@ -274,8 +303,8 @@ def _names():
     import pandas as pd
     from IPython.display import Markdown
     from lm_from_scratch import all as everything
-    from lm_from_scratch import course
-    return {**vars(everything), **vars(course), 'pd': pd, 'Markdown': Markdown}
+    from lm_from_scratch.course import notebooks
+    return {**vars(everything), **vars(notebooks), 'pd': pd, 'Markdown': Markdown}
 
 
 def main():

@@ -19,8 +19,8 @@ import matplotlib.pyplot as plt
 from .errors import *
 
 # %% ../nbs/00_data.ipynb #39ecf0a7
-ones = '''one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
-sixteen seventeen eighteen nineteen'''.split()
+ones = '''one two three four five six seven eight nine ten eleven twelve thirteen
+fourteen fifteen sixteen seventeen eighteen nineteen'''.split()
 tens = 'twenty thirty forty fifty sixty seventy eighty ninety'.split()
 
 # %% ../nbs/00_data.ipynb #29b6cb64
@@ -28,30 +28,40 @@ def number_words(
     n:int, # A whole number from 1 to 9999
 ) -> str: # The number in words, without "and" or hyphens
     "Write `n` in English words, the way the Human Numbers corpus does."
-    if check_size('n', n) > 9999: raise InvalidSize(f"n must be at most 9999, not {n}.")
+    check_size('n', n)
+    if n > 9999: raise InvalidSize(f"n must be at most 9999, not {n}.")
     if n < 20: return ones[n-1]
-    if n < 100: head,rest = tens[n//10-2], n%10
-    elif n < 1000: head,rest = ones[n//100-1] + ' hundred', n%100
-    else: head,rest = ones[n//1000-1] + ' thousand', n%1000
+    if n < 100:
+        head,rest = tens[n//10-2], n%10
+    elif n < 1000:
+        head,rest = ones[n//100-1] + ' hundred', n%100
+    else:
+        head,rest = ones[n//1000-1] + ' thousand', n%1000
     return f'{head} {number_words(rest)}' if rest else head
 
 # %% ../nbs/00_data.ipynb #af6023cd
 class Vocab:
     "Two-way map between words and ids: `vocab['nine']` is an id, `vocab[9]` a word."
     def __init__(self,
-        words:list, # The words, each once; a word's place is its id
-        unk:str=None, # Word that stands in for unknown ones; `None`: an unknown word is an error
+        words:list,   # The words, each once; a word's place is its id
+        unk:str=None, # Stand-in for unknown words; `None`: an unknown word is an error
     ):
-        self.words,self.unk = list(words),unk
+        self.words = list(words)
+        self.unk = unk
         if unk is not None and unk not in self.words: self.words.append(unk)
         self.ids = {w:i for i,w in enumerate(self.words)}
         if not self.words: raise EmptyText("A vocabulary needs at least one word.")
-        if len(self.ids) < len(self.words): raise LMError("A vocabulary lists each word once; this list has repeats.")
+        if len(self.ids) < len(self.words):
+            raise LMError("A vocabulary lists each word once; this list has repeats.")
+    # What Python asks for in `len(v)`, `for w in v`, `w in v`, `v == w` and `print(v)`
     def __len__(self): return len(self.words)
     def __iter__(self): return iter(self.words)
     def __contains__(self, word): return word in self.ids
-    def __eq__(self, other): return isinstance(other, Vocab) and (self.words,self.unk) == (other.words,other.unk)
-    def __repr__(self): return f"Vocab of {len(self)} words: {' '.join(self.words[:4])} …"
+    def __eq__(self, other):
+        if not isinstance(other, Vocab): return False
+        return (self.words, self.unk) == (other.words, other.unk)
+    def __repr__(self):
+        return f"Vocab of {len(self)} words: {' '.join(self.words[:4])} …"
 
 # %% ../nbs/00_data.ipynb #dd27bead
 @patch
@@ -59,11 +69,13 @@ def __getitem__(self:Vocab, item): # A word, or an id
     "The id of a word, or the word of an id."
     if isinstance(item, str):
         i = self.ids.get(item, self.ids.get(self.unk))
-        if i is None: raise UnknownWord(f"The word {item!r} is not among the {len(self)} words of the vocabulary; "
-                                        "use a known word, or a vocabulary with `unk`.")
+        if i is None:
+            raise UnknownWord(f"The word {item!r} is not among the {len(self)} words "
+                "of the vocabulary; use a known word, or a vocabulary with `unk`.")
         return i
     if not 0 <= item < len(self):
-        raise UnknownId(f"The token id {int(item)} is outside the vocabulary: its {len(self)} words have the ids 0 to {len(self)-1}.")
+        raise UnknownId(f"The token id {int(item)} is outside the vocabulary: its "
+            f"{len(self)} words have the ids 0 to {len(self)-1}.")
     return self.words[item]
 
 # %% ../nbs/00_data.ipynb #0a88e645
@@ -72,7 +84,8 @@ def encode(self:Vocab,
     text,      # A string, split at white space, or a list of words
 ) -> Tensor:   # (n_tokens,) int64
     "Turn a text into the ids of its words."
-    return tensor([self[w] for w in (text.split() if isinstance(text, str) else text)], dtype=torch.long)
+    words = text.split() if isinstance(text, str) else text
+    return tensor([self[w] for w in words], dtype=torch.long)
 
 @patch
 def decode(self:Vocab,
@@ -84,40 +97,61 @@ def decode(self:Vocab,
 # %% ../nbs/00_data.ipynb #d9c7abdf
 @patch(cls_method=True)
 def from_tokens(cls:Vocab,
-    tokens:list,       # The words of a text, in order
-    unk:str=None,      # Word that stands in for unknown and left-out words
-    min_freq:int=1,    # Words seen less often than this are left out (needs `unk`)
-    max_words:int=None, # Keep at most this many words, the most frequent (needs `unk`)
+    tokens:list,        # The words of a text, in order
+    unk:str=None,       # Word that stands in for unknown and left-out words
+    min_freq:int=1,     # Words seen less often than this are left out (needs `unk`)
+    max_words:int=None, # Keep the most frequent words, at most so many, besides `unk`
 ) -> Vocab:
-    "The vocabulary of a text: its words in the order in which they first appear."
+    "A text's words in the order of first appearance; by frequency with `max_words`."
     counts = Counter(tokens)
     kept = [w for w,c in counts.items() if c >= min_freq]
-    if max_words: kept = sorted(kept, key=counts.get, reverse=True)[:check_size('max_words', max_words)]
-    if len(kept) < len(counts) and unk is None: raise LMError("Words can only be left out when `unk` names their stand-in.")
+    if max_words is not None:
+        kept = sorted(kept, key=counts.get, reverse=True)
+        kept = kept[:check_size('max_words', max_words)]
+    if len(kept) < len(counts) and unk is None:
+        raise LMError("Words can only be left out when `unk` names their stand-in.")
     return cls(kept, unk)
+
+# %% ../nbs/00_data.ipynb #0d1e0003
+def _as_ids(ids, what):
+    "Ids as one int64 tensor; refuses what is no list of whole numbers."
+    try: ids = torch.as_tensor(ids)
+    except (TypeError, ValueError, RuntimeError) as e:
+        raise LMError(f"{what} must be whole numbers, one a token: {e}.") from e
+    if ids.dim() != 1 or ids.is_floating_point() or ids.dtype == torch.bool:
+        raise LMError(f"{what} must be whole numbers, one a token, not {ids.dtype} of "
+                      f"shape {tuple(ids.shape)}.")
+    return ids.long()
 
 # %% ../nbs/00_data.ipynb #2d43abfb
 @dataclass
 class Corpus:
     "A numericalized text: one stream of word ids, and the vocabulary that reads them."
-    ids:Tensor            # (n_tokens,) int64: the text; the training part where `valid_ids` is given
+    ids:Tensor            # (n_tokens,) int64: the text, or its training part
     vocab:Vocab           # The words of the ids
     name:str='text'       # What messages and tables call this corpus
-    valid_ids:Tensor=None # (n_valid,) int64: the validation part, where the text brings one
-    test_ids:Tensor=None  # (n_test,) int64: the test part, where the text brings one
+    valid_ids:Tensor=None # (n_valid,) int64: the validation part, if it has one
+    test_ids:Tensor=None  # (n_test,) int64: the test part, if it has one
 
     def __post_init__(self):
-        for ids in (self.ids, self.valid_ids, self.test_ids):
+        for part in ('ids', 'valid_ids', 'test_ids'):
+            ids = getattr(self, part)
             if ids is None: continue
-            if not len(ids): raise EmptyText(f"The corpus {self.name!r} is empty: there is no word in it.")
-            self.vocab[int(ids.min())], self.vocab[int(ids.max())]  # raises where an id is out of range
+            ids = _as_ids(ids, f'`{part}` of the corpus {self.name!r}')
+            setattr(self, part, ids)
+            if not len(ids):
+                raise EmptyText(f"The corpus {self.name!r} is empty: "
+                                "there is no word in it.")
+            for i in (ids.min(), ids.max()): self.vocab[int(i)]  # an unknown id is told
     def __len__(self): return len(self.ids)
-    def __repr__(self): return f"Corpus {self.name!r}: {len(self):,} tokens, {len(self.vocab)} words"
+    def __repr__(self):
+        return f"Corpus {self.name!r}: {len(self):,} tokens, {len(self.vocab)} words"
 
 # %% ../nbs/00_data.ipynb #d69c580d
 def human_numbers() -> Corpus: # 63,095 tokens, 30 words
-    "The Human Numbers corpus, counted out on the spot: 1 to 9999 in words, without 8000."
-    tokens = ' . '.join(number_words(n) for n in range(1, 10_000) if n != 8000).split()
+    "The Human Numbers corpus, counted out: 1 to 9999 in words, without 8000."
+    lines = [number_words(n) for n in range(1, 10_000) if n != 8000]
+    tokens = ' . '.join(lines).split()
     vocab = Vocab.from_tokens(tokens)
     return Corpus(vocab.encode(tokens), vocab, 'human numbers')
 
@@ -130,35 +164,30 @@ def from_text(cls:Corpus,
     **kwargs,          # Passed to `Vocab.from_tokens`: `min_freq`, `max_words`
 ) -> Corpus:
     "Split a text at white space and number its words."
+    if not isinstance(text, str):
+        raise LMError(f"The text {name!r} must be a string, not {type(text).__name__}.")
     tokens = text.split()
-    if not tokens: raise EmptyText(f"The text {name!r} is empty: there is no word in it.")
+    if not tokens:
+        raise EmptyText(f"The text {name!r} is empty: there is no word in it.")
     vocab = Vocab.from_tokens(tokens, unk, **kwargs)
     return cls(vocab.encode(tokens), vocab, name)
 
-# %% ../nbs/00_data.ipynb #5136d77b
-@patch(cls_method=True)
-def from_file(cls:Corpus,
-    path,     # A text file in UTF-8
-    **kwargs, # Passed to `Corpus.from_text`
-) -> Corpus:
-    "Read a text file and number its words."
-    path = Path(path)
-    if not path.is_file(): raise TextFileError(f"There is no text file at {path}; check the path.")
-    try: text = path.read_text(encoding='utf-8')
-    except UnicodeDecodeError as e:
-        raise TextFileError(f"{path} is not UTF-8 text (byte {e.start} does not fit); save it as UTF-8 first.") from e
-    return cls.from_text(text, **{'name': path.name, **kwargs})
+# %% ../nbs/00_data.ipynb #0d1e0004
+def _first_share(n, share): # 10 × (1 - .9) is .9999… in floating point, and means 1
+    return int(n*share + 1e-9)
 
 # %% ../nbs/00_data.ipynb #2396a704
 @patch
 def split(self:Corpus,
     seq_len:int=16,     # Tokens in a sequence: the cut falls between two sequences
-    valid_pct:float=.2, # Share of the sequences kept for validation, where the corpus brings no validation part
+    valid_pct:float=.2, # Share of the sequences kept back, where no `valid_ids` are
 ) -> tuple:             # (training ids, validation ids)
     "The training and the validation part of the text."
     if self.valid_ids is not None: return self.ids, self.valid_ids
-    n_seqs = len(range(0, len(self)-seq_len-1, check_size('seq_len', seq_len)))
-    cut = int(n_seqs * (1 - check_share('valid_pct', valid_pct))) * seq_len
+    check_size('seq_len', seq_len)
+    check_share('valid_pct', valid_pct)
+    n_seqs = len(range(0, len(self)-seq_len-1, seq_len))
+    cut = _first_share(n_seqs, 1-valid_pct) * seq_len
     return self.ids[:cut], self.ids[cut:]
 
 # %% ../nbs/00_data.ipynb #57f8ec9c
@@ -180,12 +209,18 @@ def nword_dataloaders(
 ) -> DataLoaders:       # Batches of (bs, n) words and (bs,) following words
     "`DataLoaders` of `n` words and the word after them, in the order of the text."
     check_size('bs', bs)
+    check_share('valid_pct', valid_pct)
     seqs = sequences(corpus.ids, n)
-    cut = int(len(seqs) * (1 - check_share('valid_pct', valid_pct)))
+    cut = _first_share(len(seqs), 1-valid_pct)
+    if corpus.valid_ids is not None:   # the text brings its own
+        cut = len(seqs)
+        seqs = seqs + sequences(corpus.valid_ids, n)
     if cut < bs or cut == len(seqs):
-        raise CorpusTooSmall(f"The corpus {corpus.name!r} gives {len(seqs)} sequences of {n} words, {cut} of them for training: "
-                             f"too few for a batch of {bs} and a word to validate; use more text or a smaller bs.")
-    dls = DataLoaders.from_dsets(seqs[:cut], seqs[cut:], bs=bs, shuffle=shuffle, num_workers=0)
+        raise CorpusTooSmall(f"The corpus {corpus.name!r} gives {len(seqs)} sequences "
+            f"of {n} words, {cut} of them for training: too few for a batch of {bs} "
+            "and a word to validate; use more text, a smaller bs or another valid_pct.")
+    dls = DataLoaders.from_dsets(seqs[:cut], seqs[cut:], bs=bs, shuffle=shuffle,
+                                 num_workers=0)
     dls.vocab = corpus.vocab
     return dls
 
@@ -194,54 +229,102 @@ class StreamDL(LMDataLoader):
     "`LMDataLoader` over one stream, its batches cut by strided views."
     def __init__(self, dataset, every_word=True, **kwargs):
         super().__init__(dataset, **kwargs)
-        self.every_word = every_word                                  # else: one target, after the last word
-    def create_batches(self, samps):
-        ids,n = self.items[0],self.bs*self.bl                         # bl: the length of a row
-        xs,ys = (o.view(self.bs, self.bl).split(self.seq_len, dim=1) for o in (ids[:n], ids[1:n+1]))
+        self.every_word = every_word  # else: one target, after the last word
+    def create_batches(self, samps):  # fastai asks for `samps` here; a stream has none
+        for k,batch in enumerate(self.batches()):
+            if k % self.num_workers == self.offs: yield batch  # a worker's own share
+    def batches(self):
+        "All batches, in the order of the text."
+        if len(self.items) > 1:
+            raise LMError("A stream is one text: join the texts into one tensor.")
+        ids = self.items[0]
+        n = self.bs*self.bl           # bl: the length of a row
+        xs = ids[:n].view(self.bs, self.bl).split(self.seq_len, dim=1)
+        ys = ids[1:n+1].view(self.bs, self.bl).split(self.seq_len, dim=1)
         for x,y in zip(xs, ys): yield x, (y if self.every_word else y[:, -1])
-    def new(self, dataset=None, **kwargs): return super().new(dataset, every_word=self.every_word, **kwargs)
+    def new(self, dataset=None, **kwargs):
+        return super().new(dataset, every_word=self.every_word, **kwargs)
+
+# %% ../nbs/00_data.ipynb #0d1e0001
+def _whole_batches(ids, bs, seq_len):
+    "The tokens of whole batches and one more, for the last target; else all of them."
+    n = (len(ids)-1) // (bs*seq_len) * (bs*seq_len)
+    return ids[:n+1] if n else ids
 
 # %% ../nbs/00_data.ipynb #e0b513d1
 def lm_dataloaders(
     corpus:Corpus,        # The text
     bs:int=64,            # Rows read in parallel
     seq_len:int=16,       # Words of each row in a batch
-    valid_pct:float=.2,   # Share kept for validation, where the corpus brings no validation part
-    every_word:bool=True, # Targets `y` (bs, seq_len), one after every word; else (bs,), after the last word alone
-    drop_last:bool=True,  # Leave out the narrower batch at the end, where whole ones come before it?
+    valid_pct:float=.2,   # Share kept back, where the corpus has no `valid_ids`
+    every_word:bool=True, # `y` (bs, seq_len), a target after every word; else (bs,)
+    drop_last:bool=True,  # Leave out a narrower last batch, unless it is the only one?
     device=None,          # Where batches go; `None`: fastai's default
 ) -> DataLoaders:         # Batches of `x` (bs, seq_len) and `y`, with `.vocab`
-    "`DataLoaders` over `LMDataLoader`: row i of every batch continues row i of the batch before."
-    check_size('bs', bs); check_size('seq_len', seq_len)
-    def stream(part, ids):
+    "Loaders in which row i of every batch continues row i of the batch before."
+    check_size('bs', bs)
+    check_size('seq_len', seq_len)
+    loaders = []
+    parts = corpus.split(seq_len, valid_pct)
+    for part,ids in zip(('training', 'validation'), parts):
         if len(ids) < 2*bs:
-            raise CorpusTooSmall(f"The {part} part of the corpus {corpus.name!r} has {len(ids):,} tokens; {bs} rows need at least "
-                                 f"{2*bs:,} (bs × 2): use more text, a smaller bs or seq_len, or another valid_pct.")
-        whole = (len(ids)-1) // (bs*seq_len) * bs*seq_len                 # tokens that fill whole batches
-        return StreamDL([ids[:whole+1] if drop_last and whole else ids], bs=bs, seq_len=seq_len, every_word=every_word, device=device)
-    train,valid = corpus.split(seq_len, valid_pct)
-    dls = DataLoaders(stream('training', train), stream('validation', valid))
+            raise CorpusTooSmall(f"The {part} part of the corpus {corpus.name!r} has "
+                f"{len(ids):,} tokens; {bs} rows need at least {2*bs:,} (bs × 2): use "
+                "more text, a smaller bs or seq_len, or another valid_pct.")
+        if drop_last: ids = _whole_batches(ids, bs, seq_len)
+        loaders.append(StreamDL([ids], bs=bs, seq_len=seq_len, every_word=every_word,
+                                device=device))
+    dls = DataLoaders(*loaders)
     dls.vocab = corpus.vocab
     return dls
 
+# %% ../nbs/00_data.ipynb #0d1e0002
+def _draw_word(ax, col, row, word, shade):
+    box = plt.Rectangle((col, row-.45), 1, .9, color=shade, ec='white', lw=.5)
+    ax.add_patch(box)
+    ax.text(col+.5, row, word, ha='center', va='center', fontsize=8, color='#202020')
+
 # %% ../nbs/00_data.ipynb #504f9c8f
 def show_stream(
-    dl,          # An `LMDataLoader`
-    vocab:Vocab, # Its words
+    dl,              # An `LMDataLoader`
+    vocab:Vocab,     # Its words
     n_rows:int=4,    # Rows to draw
     n_batches:int=3, # Batches to draw, one colour each
     ax=None,         # Axes to draw on
 ):
     "Draw the first rows of the first batches: a line of words a row, a shade a batch."
     xs = [x[:n_rows] for x,_ in itertools.islice(dl, n_batches)]
-    if ax is None: _,ax = plt.subplots(figsize=(1.05*sum(x.shape[1] for x in xs), .5*len(xs[0]) + .3))
+    n_rows,n_cols = len(xs[0]),sum(x.shape[1] for x in xs)
+    if ax is None: _,ax = plt.subplots(figsize=(1.05*n_cols, .5*n_rows + .3))
+    shades = '#cfe3f7', '#fde3c2', '#d7efd3'
     col = 0
     for k,x in enumerate(xs):
-        ax.text(col + x.shape[1]/2, -.75, f'batch {k}', ha='center', va='center')
-        for j,i in itertools.product(range(x.shape[1]), range(len(x))):
-            ax.add_patch(plt.Rectangle((col+j, i-.45), 1, .9, color=('#cfe3f7', '#fde3c2', '#d7efd3')[k%3], ec='white', lw=.5))
-            ax.text(col+j+.5, i, vocab[int(x[i,j])], ha='center', va='center', fontsize=8, color='#202020')
-        col += x.shape[1]
-    ax.set(xlim=(0, col), ylim=(len(xs[0])-.4, -1.1), yticks=range(len(xs[0])), yticklabels=[f'row {i}' for i in range(len(xs[0]))], xticks=[])
-    ax.spines[:].set_visible(False); ax.tick_params(length=0)
+        width = x.shape[1]
+        ax.text(col + width/2, -.75, f'batch {k}', ha='center', va='center')
+        for j,i in itertools.product(range(width), range(n_rows)):
+            _draw_word(ax, col+j, i, vocab[int(x[i,j])], shades[k%3])
+        col += width
+    ax.set(xlim=(0, col), ylim=(n_rows-.4, -1.1), xticks=[], yticks=range(n_rows),
+           yticklabels=[f'row {i}' for i in range(n_rows)])
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
     return ax
+
+# %% ../nbs/00_data.ipynb #5136d77b
+@patch(cls_method=True)
+def from_file(cls:Corpus,
+    path,     # A text file in UTF-8
+    **kwargs, # Passed to `Corpus.from_text`
+) -> Corpus:
+    "Read a text file and number its words."
+    path = Path(path).expanduser()
+    if not path.exists() or path.is_dir():
+        raise TextFileError(f"There is no text file at {path}; check the path.")
+    try: text = path.read_text(encoding='utf-8-sig')  # some editors begin with a mark
+    except UnicodeDecodeError as e:
+        raise TextFileError(f"{path} is not UTF-8 text (byte {e.start} does not fit); "
+                            "save it as UTF-8 first.") from e
+    if '\0' in text:
+        raise TextFileError(f"{path} holds zero bytes, as UTF-16 text and binary files "
+                            "do; save it as UTF-8 text first.")
+    return cls.from_text(text, **{'name': path.name, **kwargs})

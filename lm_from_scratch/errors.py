@@ -6,9 +6,13 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/errors.html.md"""
 
 # %% auto #0
 __all__ = ['LMError', 'EmptyText', 'CorpusTooSmall', 'InvalidSize', 'UnknownWord', 'UnknownId', 'TextFileError', 'check_size',
-           'check_share']
+           'check_number', 'check_share', 'file_errors']
 
 # %% ../nbs/20_errors.ipynb #36673df0
+import errno
+import math
+import numbers
+from contextlib import contextmanager
 from fastcore.basics import *
 
 # %% ../nbs/20_errors.ipynb #bd7b8a0c
@@ -29,14 +33,36 @@ class TextFileError(LMError):
 
 # %% ../nbs/20_errors.ipynb #050de922
 def check_size(
-    name:str,  # What the size is called where the user typed it
-    value,     # What the user typed
+    name:str,    # What the size is called where the user typed it
+    value,       # What the user typed
     least:int=1, # Smallest value that makes sense
-) -> int: # The same value, known to be a whole number
-    "Return `value` if it is a whole number of at least `least`, else raise `InvalidSize`."
-    if isinstance(value, bool) or not hasattr(value, '__index__') or int(value) != value or value < least:
-        raise InvalidSize(f"{name} must be a whole number of at least {least}, not {value!r}.")
+) -> int:        # The same value, known to be a whole number
+    "Return `value` if it is a whole number of at least `least`; else raise an error."
+    whole = hasattr(value, '__index__') and not isinstance(value, bool)
+    if not whole or int(value) != value or value < least: raise InvalidSize(
+        f"{name} must be a whole number of at least {least}, not {value!r}.")
     return int(value)
+
+# %% ../nbs/20_errors.ipynb #number01
+def check_number(
+    name:str,   # What the number is called where the user typed it
+    value,      # What the user typed
+    least=None, # Smallest value that makes sense
+    most=None,  # Largest value that makes sense
+    above=None, # The value must be larger than this
+    below=None, # The value must be smaller than this
+) -> float: # The same value, known to be finite and in its range
+    "Return `value` if it is a finite number in its range, else raise `InvalidSize`."
+    limits = {'at least': least, 'above': above, 'at most': most, 'below': below}
+    limits = {words:limit for words,limit in limits.items() if limit is not None}
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    holds = {'at least': lambda v: value >= v, 'above': lambda v: value > v,
+             'at most': lambda v: value <= v, 'below': lambda v: value < v}
+    if number and math.isfinite(value):
+        inside = all(holds[words](limit) for words,limit in limits.items())
+        if inside: return float(value)
+    wanted = ' and '.join(f'{words} {limit}' for words,limit in limits.items())
+    raise InvalidSize(f"{name} must be {wanted or 'a finite number'}, not {value!r}.")
 
 # %% ../nbs/20_errors.ipynb #47d3870d
 def check_share(
@@ -44,6 +70,26 @@ def check_share(
     value,     # What the user typed
 ) -> float: # The same value, known to lie in [0, 1)
     "Return `value` if it lies in [0, 1), else raise `InvalidSize`."
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise InvalidSize(f"{name} must be at least 0 and below 1, not {value!r}.")
-    return float(value)
+    return check_number(name, value, least=0, below=1)
+
+# %% ../nbs/20_errors.ipynb #files002
+@contextmanager
+def file_errors(
+    path,             # The file
+    doing:str='read', # 'read' or 'written'
+):
+    "Turn what goes wrong with a file into one sentence that names it."
+    try: yield
+    except FileNotFoundError as e:
+        raise TextFileError(f"There is no file at {path}.") from e
+    except (IsADirectoryError, NotADirectoryError, FileExistsError) as e:
+        raise TextFileError(f"{path} cannot be {doing}: a folder and a file "
+                            "are taken for each other there.") from e
+    except PermissionError as e:
+        raise TextFileError(f"{path} cannot be {doing}: no permission.") from e
+    except UnicodeDecodeError as e:
+        raise TextFileError(f"{path} is no UTF-8 text (byte {e.start}).") from e
+    except OSError as e:
+        full = e.errno in (errno.ENOSPC, errno.EDQUOT)
+        why = 'the disk is full; what it held is still there' if full else e.strerror
+        raise TextFileError(f"{path} cannot be {doing}: {why}.") from e

@@ -15,10 +15,11 @@ from .state import *
 # %% ../nbs/03_every_word.ipynb #db2c1ce6
 class EveryWordRNN(StatefulRNN):
     "`StatefulRNN` that predicts the next word after every word."
-    def forward(self, x):                                              # (bs, seq_len) word ids
-        h,outs = self.carried(len(x), start=0),[]                               # (bs, n_hidden)
+    def forward(self, x):                  # (bs, seq_len) word ids
+        h = self.carried(len(x), start=0)  # (bs, n_hidden)
+        outs = []
         for t in range(x.shape[1]):
             h = F.relu(self.h_h(h + self.i_h(x[:, t])))
-            outs.append(self.h_o(h))                                   # (bs, n_words), seq_len times
+            outs.append(self.h_o(h))       # (bs, n_words), seq_len times
         self.carry(h)
-        return torch.stack(outs, dim=1)                                # (bs, seq_len, n_words)
+        return torch.stack(outs, dim=1)    # (bs, seq_len, n_words)

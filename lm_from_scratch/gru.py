@@ -18,66 +18,78 @@ from .multilayer import *
 
 # %% ../nbs/06_gru.ipynb #4a4344b7
 class GRUCell(Module):
-    "One step of a GRU: the classical one, or with `reset_after=True` the one that `nn.GRU` computes."
+    "One step of a GRU: the classical one, or with `reset_after` that of `nn.GRU`."
     n_states = 1
     def __init__(self,
-        n_in:int,               # Size of the inputs
-        n_hidden:int,           # Size of the hidden state
-        reset_after:bool=False, # Apply r after the product with h, and let z be the share of the old state, as `nn.GRU` does?
+        n_in:int,                # Size of the inputs
+        n_hidden:int,            # Size of the hidden state
+        reset_after:bool=False,  # r after the product with h, z the share of the old?
     ):
-        check_size('n_in', n_in); check_size('n_hidden', n_hidden)
-        self.i_h,self.h_h = nn.Linear(n_in, 3*n_hidden),nn.Linear(n_hidden, 3*n_hidden)   # rows: r, z, n
-        self.n_hidden,self.reset_after = n_hidden,reset_after
-    def forward(self, x, h):                                           # x: (bs, n_in), h: (bs, n_hidden)
-        h = (self.after if self.reset_after else self.before)(*self.i_h(x).chunk(3, dim=1), h)
-        return h, h                                                    # the output, the new state
+        check_size('n_in', n_in)
+        check_size('n_hidden', n_hidden)
+        self.i_h = nn.Linear(n_in, 3*n_hidden)      # rows: r, z, n
+        self.h_h = nn.Linear(n_hidden, 3*n_hidden)
+        self.n_hidden = n_hidden
+        self.reset_after = reset_after
+    def forward(self, x, h):     # x: (bs, n_in), h: (bs, n_hidden)
+        step = self.after if self.reset_after else self.before
+        h = step(*self.i_h(x).chunk(3, dim=1), h)
+        return h, h              # the output, the new state
 
 # %% ../nbs/06_gru.ipynb #eae425e0
 @patch
-def before(self:GRUCell, i_r, i_z, i_n, h):                            # each (bs, n_hidden)
+def before(self:GRUCell, i_r, i_z, i_n, h):  # each (bs, n_hidden)
     "The classical step: r before the product, z the share of the new."
-    W,b = ([p[:2*self.n_hidden], p[2*self.n_hidden:]] for p in (self.h_h.weight, self.h_h.bias))
-    h_r,h_z = F.linear(h, W[0], b[0]).chunk(2, dim=1)
-    r = torch.sigmoid(i_r + h_r)                                       # r = σ(W_r [h, x])
-    z = torch.sigmoid(i_z + h_z)                                       # z = σ(W_z [h, x])
-    n = torch.tanh(i_n + F.linear(r*h, W[1], b[1]))                    # n = tanh(W_n [r⊙h, x])
-    return (1-z)*h + z*n                                               # h' = (1−z)⊙h + z⊙n
+    k = 2*self.n_hidden                      # where the candidate's rows begin
+    W,b = self.h_h.weight,self.h_h.bias
+    h_r,h_z = F.linear(h, W[:k], b[:k]).chunk(2, dim=1)
+    r = torch.sigmoid(i_r + h_r)                      # r = σ(W_r [h, x])
+    z = torch.sigmoid(i_z + h_z)                      # z = σ(W_z [h, x])
+    n = torch.tanh(i_n + F.linear(r*h, W[k:], b[k:]))  # n = tanh(W_n [r⊙h, x])
+    return (1-z)*h + z*n                              # h' = (1−z)⊙h + z⊙n
 
 # %% ../nbs/06_gru.ipynb #2f535028
 @patch
-def after(self:GRUCell, i_r, i_z, i_n, h):                             # each (bs, n_hidden)
+def after(self:GRUCell, i_r, i_z, i_n, h):  # each (bs, n_hidden)
     "PyTorch's step: r after the product, z the share of the old."
     h_r,h_z,h_n = self.h_h(h).chunk(3, dim=1)
-    r = torch.sigmoid(i_r + h_r)                                       # r = σ(W_ir x + b_ir + W_hr h + b_hr)
-    z = torch.sigmoid(i_z + h_z)                                       # z = σ(W_iz x + b_iz + W_hz h + b_hz)
-    n = torch.tanh(i_n + r*h_n)                                        # n = tanh(W_in x + b_in + r⊙(W_hn h + b_hn))
-    return (1-z)*n + z*h                                               # h' = (1−z)⊙n + z⊙h
+    r = torch.sigmoid(i_r + h_r)   # r = σ(W_ir x + b_ir + W_hr h + b_hr)
+    z = torch.sigmoid(i_z + h_z)   # z = σ(W_iz x + b_iz + W_hz h + b_hz)
+    n = torch.tanh(i_n + r*h_n)    # n = tanh(W_in x + b_in + r⊙(W_hn h + b_hn))
+    return (1-z)*n + z*h           # h' = (1−z)⊙n + z⊙h
 
 # %% ../nbs/06_gru.ipynb #162b17cb
 def gru_parameters(
-    layers, # `nn.GRU`, or `Recurrent` layers of `GRUCell`s
-) -> list:  # `W_i`, `W_h`, `b_i`, `b_h` of each layer, their rows in the order r, z, n
+    layers,  # `nn.GRU`, or `Recurrent` layers of `GRUCell`s
+) -> list:   # `W_i`, `W_h`, `b_i`, `b_h` of each layer, their rows in the order r, z, n
     "The parameters of a GRU, ours or PyTorch's, in one order."
-    if isinstance(layers, nn.GRU): return [p for layer in layers.all_weights for p in layer]
-    return [getattr(l, name) for cell in layers.cells for name in ('weight', 'bias') for l in (cell.i_h, cell.h_h)]
+    if isinstance(layers, nn.GRU): return [p for ps in layers.all_weights for p in ps]
+    cells = getattr(layers, 'cells', ())
+    if not cells or not all(isinstance(cell, GRUCell) for cell in cells):
+        raise LMError("Expected an nn.GRU, or Recurrent layers of GRUCell, "
+                      f"not {type(layers).__name__}.")
+    return [p for cell in cells for p in (
+        cell.i_h.weight, cell.h_h.weight, cell.i_h.bias, cell.h_h.bias)]
 
+# %% ../nbs/06_gru.ipynb #copygru
 @torch.no_grad()
 def copy_gru(
-    source, # `nn.GRU`, or `Recurrent` layers of `GRUCell`s
-    target, # The same; takes on the weights of `source`
+    source,  # `nn.GRU`, or `Recurrent` layers of `GRUCell`s
+    target,  # The same; takes on the weights of `source`
 ):
     "Copy the weights of one GRU to another, ours or PyTorch's."
     a,b = gru_parameters(source),gru_parameters(target)
-    if [p.shape for p in a] != [p.shape for p in b]:
-        raise InvalidSize(f"The two GRUs differ in size: {[tuple(p.shape) for p in a]} and {[tuple(p.shape) for p in b]}.")
+    sizes = [[tuple(p.shape) for p in ps] for ps in (a, b)]
+    if sizes[0] != sizes[1]:
+        raise InvalidSize(f"The two GRUs differ in size: {sizes[0]} and {sizes[1]}.")
     for p,q in zip(a, b): q.copy_(p)
     return target
 
 # %% ../nbs/06_gru.ipynb #b88ad5de
 @torch.no_grad()
 def flip_update(
-    layers, # `nn.GRU`, or `Recurrent` layers of `GRUCell`s
+    layers,  # `nn.GRU`, or `Recurrent` layers of `GRUCell`s
 ):
     "Negate all that feeds the update gate, so that z becomes 1 − z."
-    for p in gru_parameters(layers): p.chunk(3)[1].neg_()              # rows: r, z, n
+    for p in gru_parameters(layers): p.chunk(3)[1].neg_()  # rows: r, z, n
     return layers

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn, Tensor
 from functools import partial
+from fastcore.basics import patch
 from fastai.torch_core import Module
 from .errors import *
 from .state import *
@@ -20,87 +21,142 @@ from .state import *
 class RNNCell(Module):
     "One step of a plain RNN: `h' = act(W_i x + b_i + W_h h + b_h)`."
     n_states = 1
-    def __init__(self, n_in, n_hidden, act=torch.tanh): self.i_h,self.h_h,self.act = nn.Linear(n_in, n_hidden),nn.Linear(n_hidden, n_hidden),act
-    def forward(self, x, h):                                           # x: (bs, n_in), h: (bs, n_hidden)
+    def __init__(self, n_in, n_hidden, act=torch.tanh):
+        self.i_h = nn.Linear(n_in, n_hidden)
+        self.h_h = nn.Linear(n_hidden, n_hidden)
+        self.act = act
+    def forward(self, x, h):  # x: (bs, n_in), h: (bs, n_hidden)
         h = self.act(self.i_h(x) + self.h_h(h))
-        return h, h                                                    # the output, the new state
+        return h, h           # the output, the new state
 
 # %% ../nbs/04_multilayer.ipynb #c0447f1a
 class Recurrent(Module):
-    "Cells over time, in layers: the whole output sequence of one layer is the input sequence of the next."
+    "Cells over time, in layers: each layer reads the whole output sequence below it."
     def __init__(self,
-        cell,       # A cell class: `cell(n_in, n_hidden)`, called as `cell(x, state)`, returns output and new state
-        n_in,       # Size of the inputs
-        n_hidden,   # Size of the hidden state
-        n_layers=1, # Layers of cells
-    ):
-        self.cells = nn.ModuleList([cell(n_hidden if i else n_in, n_hidden) for i in range(n_layers)])
+        cell,         # `cell(n_in, n_hidden)`; `cell(x, state)` → output, new state
+        n_in,         # Size of the inputs
+        n_hidden,     # Size of the hidden state
+        n_layers=1):  # Layers of cells
+        sizes = dict(n_in=n_in, n_hidden=n_hidden, n_layers=n_layers)
+        for name,size in sizes.items(): check_size(name, size)
+        self.cells = nn.ModuleList([
+            cell(n_hidden if i else n_in, n_hidden) for i in range(n_layers)])
         self.n_hidden = n_hidden
-    def forward(self, x, state=None):                                  # x: (bs, seq_len, n_in)
-        if state is None: state = self.zeros(x)
-        last = []
+    def forward(self, x, state=None):     # x: (bs, seq_len, n_in)
+        state = self.first_state(x, state)
+        pair,last = isinstance(state, tuple),[]
         for i,cell in enumerate(self.cells):
-            h,outs = (tuple(s[i] for s in state) if isinstance(state, tuple) else state[i]),[]
+            h = tuple(s[i] for s in state) if pair else state[i]
+            outs = []
+            if hasattr(cell, 'inputs'): x,cell = cell.inputs(x),cell.step
             for x_t in x.unbind(1):
-                out,h = cell(x_t, h)                                   # (bs, n_hidden)
+                out,h = cell(x_t, h)
                 outs.append(out)
-            x = torch.stack(outs, dim=1)                               # (bs, seq_len, n_hidden): what the next layer reads
+            x = torch.stack(outs, dim=1)  # (bs, seq_len, n_hidden)
             last.append(h)
-        return x, (tuple(map(torch.stack, zip(*last))) if isinstance(state, tuple) else torch.stack(last))
-    def zeros(self, x):                                                # (n_layers, bs, n_hidden), or a pair of them
-        zero = x.new_zeros(len(self.cells), len(x), self.n_hidden)
-        return zero if self.cells[0].n_states == 1 else (zero,)*self.cells[0].n_states
+        return x, tuple(map(torch.stack, zip(*last))) if pair else torch.stack(last)
+
+# %% ../nbs/04_multilayer.ipynb #zerosmethod
+@patch
+def zeros(self:Recurrent, x):  # (n_layers, bs, n_hidden), or a pair of them
+    "The state before the first word."
+    zero = x.new_zeros(len(self.cells), len(x), self.n_hidden)
+    n_states = self.cells[0].n_states
+    return zero if n_states == 1 else (zero,)*n_states
+
+# %% ../nbs/04_multilayer.ipynb #firststate
+@patch
+def first_state(self:Recurrent, x, state):
+    "The state to begin with; refuses an input or a state that does not fit."
+    if not isinstance(x, Tensor) or x.dim() != 3 or not x.shape[1]:
+        got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        raise InvalidSize("Recurrent layers read a tensor (bs, seq_len, n_in) of a "
+                          f"step or more, not {got}.")
+    if state is None: return self.zeros(x)
+    size,n_states = (len(self.cells), len(x), self.n_hidden),self.cells[0].n_states
+    parts = state if isinstance(state, tuple) else (state,)
+    shapes = [tuple(s.shape) for s in parts]
+    if shapes != [size]*n_states:
+        raise InvalidSize(f"The state must be {n_states} × {size}: layers, rows, "
+                          f"units; not {', '.join(map(str, shapes))}.")
+    return state
 
 # %% ../nbs/04_multilayer.ipynb #336896bd
-RNNS = dict(rnn=partial(nn.RNN, batch_first=True), relu=partial(nn.RNN, nonlinearity='relu', batch_first=True),
-            lstm=partial(nn.LSTM, batch_first=True), gru=partial(nn.GRU, batch_first=True))
+RNNS = dict(
+    rnn=partial(nn.RNN, batch_first=True),
+    relu=partial(nn.RNN, nonlinearity='relu', batch_first=True),
+    lstm=partial(nn.LSTM, batch_first=True),
+    gru=partial(nn.GRU, batch_first=True))
+
+# %% ../nbs/04_multilayer.ipynb #lmchecks
+def _check_model(n_words, n_hidden, n_layers, n_emb, rnn, tie_weights):
+    check_size('n_words', n_words)
+    check_size('n_hidden', n_hidden)
+    check_size('n_layers', n_layers)
+    check_size('n_emb', n_emb)
+    if isinstance(rnn, str) and rnn not in RNNS:
+        raise LMError(f"There are no recurrent layers {rnn!r}; "
+                      f"there are: {', '.join(RNNS)}.")
+    if tie_weights and n_emb != n_hidden:
+        raise InvalidSize("Weights can only be tied when n_emb equals n_hidden: "
+                          f"they are {n_emb} and {n_hidden}.")
 
 # %% ../nbs/04_multilayer.ipynb #dff2c2ac
 class LanguageModel(Stateful):
-    "Embedding → recurrent layers → dropout → decoder. The state is carried from batch to batch."
+    "Embedding → recurrent layers → dropout → decoder; the state is carried."
     def __init__(self,
-        n_words:int,           # Words in the vocabulary
-        n_hidden:int=64,       # Units of each recurrent layer
-        n_layers:int=1,        # Recurrent layers
-        rnn='rnn',             # A name in `RNNS`, or a function `(n_in, n_hidden, n_layers)` → layers
-        p:float=0.,            # Probability that dropout drops an activation
-        tie_weights:bool=False, # One matrix for embedding and decoder?
-        n_emb:int=None,        # Size of the embedding; `None`: `n_hidden`
-    ):
+        n_words:int,             # Words in the vocabulary
+        n_hidden:int=64,         # Units of each recurrent layer
+        n_layers:int=1,          # Recurrent layers
+        rnn='rnn',               # In `RNNS`, or a function (n_in, n_hidden, n_layers)
+        p:float=0.,              # Probability that dropout drops an activation
+        tie_weights:bool=False,  # One matrix for embedding and decoder?
+        n_emb:int=None):         # Size of the embedding; `None`: `n_hidden`
         n_emb = n_hidden if n_emb is None else n_emb
-        for name,value in dict(n_words=n_words, n_hidden=n_hidden, n_layers=n_layers, n_emb=n_emb).items(): check_size(name, value)
-        if isinstance(rnn, str) and rnn not in RNNS: raise LMError(f"There are no recurrent layers {rnn!r}; there are: {', '.join(RNNS)}.")
-        if tie_weights and n_emb != n_hidden:
-            raise InvalidSize(f"Weights can only be tied when n_emb equals n_hidden: they are {n_emb} and {n_hidden}.")
+        _check_model(n_words, n_hidden, n_layers, n_emb, rnn, tie_weights)
         self.i_h = nn.Embedding(n_words, n_emb)
-        self.rnn = (RNNS[rnn] if isinstance(rnn, str) else rnn)(n_emb, n_hidden, n_layers)
+        layers = RNNS[rnn] if isinstance(rnn, str) else rnn
+        self.rnn = layers(n_emb, n_hidden, n_layers)
         self.drop = nn.Dropout(check_share('p', p))
         self.h_o = nn.Linear(n_hidden, n_words)
         if tie_weights: self.h_o.weight = self.i_h.weight
-    def forward(self, x):                                              # (bs, seq_len) word ids
-        raw,h = self.rnn(self.i_h(x), self.carried(len(x)))            # (bs, seq_len, n_hidden), (n_layers, bs, n_hidden)
+    def forward(self, x):        # (bs, seq_len) word ids
+        if x.dim() != 2:
+            raise InvalidSize(f"Word ids come as (bs, seq_len), not {tuple(x.shape)}.")
+        # (bs, seq_len, n_hidden), (n_layers, bs, n_hidden)
+        raw,h = self.rnn(self.i_h(x), self.carried(x.shape[0]))
         self.carry(h)
         out = self.drop(raw)
-        return self.h_o(out), raw, out                                 # (bs, seq_len, n_words); what chapter 8 regularizes
+        return self.h_o(out), raw, out  # (bs, seq_len, n_words); for chapter 8
+
+# %% ../nbs/04_multilayer.ipynb #lastloss
+def _last_loss(model, x, y):           # of the words after the last ones, summed up
+    scores = model(x)
+    if isinstance(scores, tuple): scores = scores[0]
+    if scores.dim() == 3: scores = scores[:, -1]
+    if y.dim() == 2: y = y[:, -1]
+    return F.cross_entropy(scores, y, reduction='sum')
 
 # %% ../nbs/04_multilayer.ipynb #a0783265
 def gradient_by_distance(
-    model,    # A language model whose words go through `model.i_h`
-    x:Tensor, # (bs, seq_len) word ids
-    y:Tensor, # (bs, seq_len) next words, or (bs,) the word after the last
-) -> Tensor:  # (seq_len,): at k, the norm for the word k before the last, mean over the rows
-    "Size of the gradient of the loss after the last word, with respect to the embeddings of the words before it."
-    if not hasattr(model, 'i_h'): raise LMError("gradient_by_distance needs a model with an embedding `i_h`.")
+    model,     # A language model whose words go through `model.i_h`
+    x:Tensor,  # (bs, seq_len) word ids
+    y:Tensor,  # (bs, seq_len) next words, or (bs,) the word after the last
+) -> Tensor:   # (seq_len,): at k, the norm for the word k before the last, mean of rows
+    "Gradient of the loss after the last word, by distance of the word embedded."
+    if not hasattr(model, 'i_h'):
+        raise LMError("gradient_by_distance needs a model with an embedding `i_h`.")
     words,training,reset = [],model.training,getattr(model, 'reset', lambda: None)
-    def keep(module, args, out): words.append(out.detach().requires_grad_()); return words[-1]
+    def keep(module, args, out):      # what the hook returns takes the output's place
+        words.append(out.detach().requires_grad_())
+        return words[-1]
     hook = model.i_h.register_forward_hook(keep)
-    model.eval(); reset()                                              # nothing dropped, a fresh state
-    try:
-        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False): # cuDNN: no backward in eval mode
-            scores = model(x)
-            scores = scores[0] if isinstance(scores, tuple) else scores
-            loss = F.cross_entropy(scores[:, -1] if scores.dim() == 3 else scores, y[:, -1] if y.dim() == 2 else y, reduction='sum')
-            grads = torch.autograd.grad(loss, words)                   # of the embedded words, not of the weights
+    model.eval(); reset()             # nothing dropped, a fresh state
+    try:                              # cuDNN: no backward in eval mode
+        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+            grads = torch.autograd.grad(_last_loss(model, x, y), words)
     finally: hook.remove(); model.train(training); reset()
-    grads = grads[0] if grads[0].dim() == 3 else torch.stack(grads, 1) # embedded at once, or word by word
-    return grads.cpu().double().norm(dim=-1).mean(0).flip(0)           # double: squares of small numbers underflow early
+    # embedded at once, or word by word
+    grads = grads[0] if grads[0].dim() == 3 else torch.stack(grads, 1)
+    # double: squares of small numbers underflow early
+    return grads.cpu().double().norm(dim=-1).mean(0).flip(0)

@@ -25,87 +25,129 @@ class LayerNorm(Module):
         n_features:int, # Size of the last axis
         eps:float=1e-5, # Keeps the division alive where all features are equal
     ):
-        self.gain,self.shift = nn.Parameter(torch.ones(check_size('n_features', n_features))),nn.Parameter(torch.zeros(n_features))
+        n = check_size('n_features', n_features)
+        self.gain = nn.Parameter(torch.ones(n))
+        self.shift = nn.Parameter(torch.zeros(n))
         self.eps = eps
-    def forward(self, x):                                              # (…, n_features)
+    def forward(self, x):  # (…, n_features)
         x = x - x.mean(-1, keepdim=True)
-        return x / (x.pow(2).mean(-1, keepdim=True) + self.eps).sqrt() * self.gain + self.shift
+        var = x.pow(2).mean(-1, keepdim=True)
+        return x / (var + self.eps).sqrt() * self.gain + self.shift
 
 # %% ../nbs/07_normalization.ipynb #986af567
 class SequenceBatchNorm(Module):
     "Batch normalization with one mean and variance per feature, over rows and steps."
     def __init__(self,
-        n_features:int,     # Size of the last axis
-        gain:float=1.,      # Where the learned gain starts
-        momentum:float=.1,  # Share of the newest batch in the running statistics
-        eps:float=1e-5,     # Keeps the division alive where a feature is constant
+        n_features:int,    # Size of the last axis
+        gain:float=1.,     # Where the learned gain starts
+        momentum:float=.1, # Share of the newest batch in the running statistics
+        eps:float=1e-5,    # Keeps the division alive where a feature is constant
     ):
-        self.gain,self.shift = nn.Parameter(torch.full((check_size('n_features', n_features),), gain)),nn.Parameter(torch.zeros(n_features))
-        self.register_buffer('mean', torch.zeros(n_features)); self.register_buffer('var', torch.ones(n_features))
-        self.momentum,self.eps = momentum,eps
-    def forward(self, x):                                              # (bs, seq_len, n_features)
-        mean,var = self.batch_statistics(x, (0, 1)) if self.training else (self.mean, self.var)
+        n = check_size('n_features', n_features)
+        self.gain = nn.Parameter(torch.full((n,), gain))
+        self.shift = nn.Parameter(torch.zeros(n))
+        self.register_buffer('mean', torch.zeros(n))  # the running statistics
+        self.register_buffer('var', torch.ones(n))
+        self.momentum = momentum
+        self.eps = eps
+    def forward(self, x):  # (bs, seq_len, n_features)
+        if self.training: mean,var = self.batch_statistics(x, (0, 1))
+        else:             mean,var = self.mean,self.var
         return (x - mean) / (var + self.eps).sqrt() * self.gain + self.shift
 
 # %% ../nbs/07_normalization.ipynb #3e5ce417
 @patch
-def batch_statistics(self:SequenceBatchNorm, x, axes, at=slice(None)):
-    "Mean and variance of a batch over `axes`; the running statistics (at the steps `at`) take a step towards them."
-    n = math.prod(x.shape[a] for a in axes)
-    if n < 2: raise InvalidSize("Batch normalization needs two values or more of each feature while it trains: use a larger bs, or `model.eval()`.")
-    mean,var = x.mean(axes),x.var(axes, correction=0)
-    with torch.no_grad():                                              # running: the unbiased variance
-        self.mean[at] += self.momentum * (mean - self.mean[at]); self.var[at] += self.momentum * (var*n/(n-1) - self.var[at])
+def batch_statistics(self:SequenceBatchNorm,
+    x,              # (bs, seq_len, n_features)
+    axes,           # Over which a mean is taken
+    at=slice(None), # Which of the running statistics take a step; else all
+):
+    "Mean and variance of a batch; the running statistics take a step towards them."
+    n = math.prod(x.shape[a] for a in axes)  # values in each mean
+    if n < 2:
+        raise InvalidSize("Batch normalization needs two values or more of each "
+                          "feature while it trains: use a larger bs, or "
+                          "`model.eval()`.")
+    mean = x.mean(axes)
+    var = x.var(axes, correction=0)  # divided by n: what we normalize with
+    with torch.no_grad():
+        unbiased = var*n/(n-1)       # divided by n-1: what is kept
+        self.mean[at] += self.momentum * (mean - self.mean[at])
+        self.var[at] += self.momentum * (unbiased - self.var[at])
     return mean,var
 
 # %% ../nbs/07_normalization.ipynb #4371106f
 class InputNorm(Module):
     "Recurrent layers, with the input sequence of each normalized first."
     def __init__(self,
-        layer,         # A function `(n_in, n_hidden, n_layers)` → recurrent layers
-        n_in:int,      # Size of the inputs
-        n_hidden:int,  # Size of the hidden state
+        layer,          # A function `(n_in, n_hidden, n_layers)` → recurrent layers
+        n_in:int,       # Size of the inputs
+        n_hidden:int,   # Size of the hidden state
         n_layers:int=1, # Recurrent layers
-        norm=SequenceBatchNorm, # Called with a size, gives what normalizes (bs, seq_len, size)
+        norm=SequenceBatchNorm, # Called with a size: normalizes (bs, seq_len, size)
     ):
         sizes = [n_in] + [n_hidden]*(check_size('n_layers', n_layers)-1)
-        self.norms,self.layers = nn.ModuleList([norm(n) for n in sizes]),nn.ModuleList([layer(n, n_hidden, 1) for n in sizes])
-    def forward(self, x, state=None):                                  # x: (bs, seq_len, n_in)
-        pair,last = isinstance(state, tuple),[]
+        self.norms = nn.ModuleList([norm(n) for n in sizes])
+        self.layers = nn.ModuleList([layer(n, n_hidden, 1) for n in sizes])
+    def forward(self, x, state=None):  # x: (bs, seq_len, n_in)
+        last = []
         for i,(norm,layer) in enumerate(zip(self.norms, self.layers)):
-            h = state if state is None else tuple(s[i:i+1] for s in state) if pair else state[i:i+1]
-            x,h = layer(norm(x), h)                                    # (bs, seq_len, n_hidden), (1, bs, n_hidden)
-            last.append(h)
-        return x, (tuple(map(torch.cat, zip(*last))) if isinstance(h, tuple) else torch.cat(last))
+            x,h = layer(norm(x), _of_layer(state, i))
+            last.append(h)  # (1, bs, n_hidden), or a pair of them
+        return x, _together(last)
+
+# %% ../nbs/07_normalization.ipynb #4371106e
+def _of_layer(state, i):  # the state of layer i, as a layer of its own wants it
+    if state is None: return None
+    if isinstance(state, tuple): return tuple(s[i:i+1] for s in state)
+    return state[i:i+1]
+
+def _together(states):    # the states of all layers in one tensor, or in a pair
+    if isinstance(states[0], tuple): return tuple(map(torch.cat, zip(*states)))
+    return torch.cat(states)
 
 # %% ../nbs/07_normalization.ipynb #6ff91d9f
 class StepBatchNorm(SequenceBatchNorm):
     "Batch normalization over the rows, with statistics of its own for each step."
     def __init__(self,
-        n_features:int,     # Size of the last axis
-        max_steps:int=16,   # Steps that have running statistics; later ones use the last
-        **kwargs,           # `gain`, `momentum`, `eps`
+        n_features:int,   # Size of the last axis
+        max_steps:int=16, # Steps with running statistics; later ones use the last
+        **kwargs,         # `gain`, `momentum`, `eps`
     ):
         super().__init__(n_features, **kwargs)
-        self.register_buffer('mean', torch.zeros(check_size('max_steps', max_steps), n_features))
-        self.register_buffer('var', torch.ones(max_steps, n_features))
-    def forward(self, x, t=0):                                         # (bs, n_steps, n_features): the steps t, t+1, …
-        n,end = len(self.mean),t + x.shape[1]
-        if self.training and end > n: raise InvalidSize(f"There are statistics for {n} steps, and a training sequence has {end}: use max_steps={end}.")
-        at = torch.arange(t, end, device=x.device).clamp(max=n-1)
-        mean,var = self.batch_statistics(x, (0,), at) if self.training else (self.mean[at], self.var[at])
+        n_steps = check_size('max_steps', max_steps)
+        self.register_buffer('mean', torch.zeros(n_steps, n_features))
+        self.register_buffer('var', torch.ones(n_steps, n_features))
+    def forward(self, x, t=0):  # (bs, n_steps, n_features): the steps t, t+1, …
+        n_steps = len(self.mean)
+        steps = torch.arange(t, t + x.shape[1], device=x.device)
+        if self.training and len(steps) and steps[-1] >= n_steps:
+            raise InvalidSize(f"There are statistics for {n_steps} steps, and a "
+                "training sequence has more: make the norm, or its cell, with "
+                "`max_steps=seq_len`.")
+        at = steps.clamp(max=n_steps-1)
+        if self.training: mean,var = self.batch_statistics(x, (0,), at)
+        else:             mean,var = self.mean[at],self.var[at]
         return (x - mean) / (var + self.eps).sqrt() * self.gain + self.shift
 
 # %% ../nbs/07_normalization.ipynb #d568409c
 class BatchNormRNNCell(RNNCell):
-    "One step of a plain RNN, normalized over the rows: `h' = tanh(BN_t(W_i x) + BN_t(W_h h))`."
-    def __init__(self, n_in, n_hidden, max_steps=16, gain=.1):         # a small gain keeps tanh away from its flat ends
+    "A plain RNN's step, normalized over rows: `h' = tanh(BN_t(W_i x) + BN_t(W_h h))`."
+    def __init__(self,
+        n_in,         # Size of the inputs
+        n_hidden,     # Size of the hidden state
+        max_steps=16, # Steps that have running statistics
+        gain=.1,      # Where the gains start: small, away from the flat ends of tanh
+    ):
         super().__init__(n_in, n_hidden)
-        self.i_norm,self.h_norm = [StepBatchNorm(n_hidden, max_steps, gain=gain) for _ in range(2)]
-        self.t = 0
-    def forward(self, x, h):                                           # x: (bs, n_in), h: (bs, n_hidden)
-        i,k = (norm(layer(o)[:, None], self.t)[:, 0] for norm,layer,o in ((self.i_norm, self.i_h, x), (self.h_norm, self.h_h, h)))
-        self.t,h = self.t+1,self.act(i + k)
+        self.i_norm = StepBatchNorm(n_hidden, max_steps, gain=gain)
+        self.h_norm = StepBatchNorm(n_hidden, max_steps, gain=gain)
+        self.t = 0  # the step that comes next
+    def forward(self, x, h):  # x: (bs, n_in), h: (bs, n_hidden)
+        i = self.i_norm(self.i_h(x)[:, None], self.t)[:, 0]  # (bs, n_hidden)
+        k = self.h_norm(self.h_h(h)[:, None], self.t)[:, 0]
+        self.t = self.t+1
+        h = self.act(i + k)
         return h, h
 
 class StepRecurrent(Recurrent):
@@ -119,44 +161,60 @@ class LayerNormRNNCell(Module):
     "One step of a layer-normalized RNN: `h' = act(LN(W_i x + W_h h))`."
     n_states = 1
     def __init__(self, n_in, n_hidden, act=torch.tanh):
-        self.i_h,self.h_h = [nn.Linear(n, n_hidden, bias=False) for n in (n_in, n_hidden)]
-        self.norm,self.act = nn.LayerNorm(n_hidden),act
-    def forward(self, x, h):                                           # x: (bs, n_in), h: (bs, n_hidden)
+        self.i_h = nn.Linear(n_in, n_hidden, bias=False)
+        self.h_h = nn.Linear(n_hidden, n_hidden, bias=False)
+        self.norm = nn.LayerNorm(n_hidden)
+        self.act = act
+    def forward(self, x, h):  # x: (bs, n_in), h: (bs, n_hidden)
         h = self.act(self.norm(self.i_h(x) + self.h_h(h)))
-        return h, h                                                    # the output, the new state
+        return h, h           # the output, the new state
 
 # %% ../nbs/07_normalization.ipynb #69ce0bb7
 class GateNorm(Module):
     "Layer normalization of each gate by itself, with gains and shifts of its own."
     def __init__(self, n_gates, n_hidden):
-        self.gain,self.shift = nn.Parameter(torch.ones(n_gates, n_hidden)),nn.Parameter(torch.zeros(n_gates, n_hidden))
-    def forward(self, x):                                              # (bs, n_gates*n_hidden) → (bs, n_gates, n_hidden)
-        return F.layer_norm(x.view(len(x), *self.gain.shape), self.gain.shape[1:]) * self.gain + self.shift
+        self.gain = nn.Parameter(torch.ones(n_gates, n_hidden))
+        self.shift = nn.Parameter(torch.zeros(n_gates, n_hidden))
+    def forward(self, x):                      # (…, n_gates*n_hidden)
+        x = x.unflatten(-1, self.gain.shape)   # (…, n_gates, n_hidden)
+        return F.layer_norm(x, self.gain.shape[1:]) * self.gain + self.shift
 
 # %% ../nbs/07_normalization.ipynb #38671f97
 class LayerNormGRUCell(Module):
-    "One step of a GRU (reset after the product), the word's and the state's share of each gate layer-normalized."
+    "One step of a GRU (reset after the product) with layer norm in every gate."
     n_states = 1
     def __init__(self, n_in, n_hidden):
-        self.i_h,self.h_h = [nn.Linear(n, 3*n_hidden, bias=False) for n in (n_in, n_hidden)]      # rows: r, z, n
-        self.i_norm,self.h_norm = GateNorm(3, n_hidden),GateNorm(3, n_hidden)
-    def forward(self, x, h):                                           # x: (bs, n_in), h: (bs, n_hidden)
-        i,k = self.i_norm(self.i_h(x)),self.h_norm(self.h_h(h))        # (bs, 3, n_hidden) each
-        r,z = torch.sigmoid(i[:, :2] + k[:, :2]).unbind(1)             # (bs, n_hidden) each
-        n = torch.tanh(i[:, 2] + r*k[:, 2])                            # n = tanh(LN(W_in x) + r⊙LN(W_hn h))
-        h = (1-z)*n + z*h                                              # h itself is left alone: it is the memory
+        self.i_h = nn.Linear(n_in, 3*n_hidden, bias=False)      # rows: r, z, n
+        self.h_h = nn.Linear(n_hidden, 3*n_hidden, bias=False)
+        self.i_norm = GateNorm(3, n_hidden)
+        self.h_norm = GateNorm(3, n_hidden)
+    def inputs(self, x):                 # (…, n_in): one step, or many at once
+        return self.i_norm(self.i_h(x))  # (…, 3, n_hidden): the word's share
+    def step(self, i, h):                # the word's share, h: (bs, n_hidden)
+        k = self.h_norm(self.h_h(h))     # (bs, 3, n_hidden): the state's share
+        r,z = torch.sigmoid(i[:, :2] + k[:, :2]).unbind(1)
+        n = torch.tanh(i[:, 2] + r*k[:, 2])  # n = tanh(LN(W_in x) + r⊙LN(W_hn h))
+        h = (1-z)*n + z*h                # h itself is left alone: it is the memory
         return h, h
+    def forward(self, x, h): return self.step(self.inputs(x), h)
 
 # %% ../nbs/07_normalization.ipynb #23c73c34
 class LayerNormLSTMCell(Module):
-    "One step of an LSTM, the word's and the state's share of each gate layer-normalized, and the cell state on its way out."
+    "One step of an LSTM with layer norm in every gate, and on the way out of the cell."
     n_states = 2
     def __init__(self, n_in, n_hidden):
-        self.i_h,self.h_h = [nn.Linear(n, 4*n_hidden, bias=False) for n in (n_in, n_hidden)]      # rows: i, f, g, o
-        self.i_norm,self.h_norm,self.c_norm = GateNorm(4, n_hidden),GateNorm(4, n_hidden),nn.LayerNorm(n_hidden)
-    def forward(self, x, state):                                       # x: (bs, n_in), state: two of (bs, n_hidden)
+        self.i_h = nn.Linear(n_in, 4*n_hidden, bias=False)      # rows: i, f, g, o
+        self.h_h = nn.Linear(n_hidden, 4*n_hidden, bias=False)
+        self.i_norm = GateNorm(4, n_hidden)
+        self.h_norm = GateNorm(4, n_hidden)
+        self.c_norm = nn.LayerNorm(n_hidden)
+    def inputs(self, x): return self.i_norm(self.i_h(x))  # (…, 4, n_hidden)
+    def step(self, share, state):        # the word's share, two of (bs, n_hidden)
         h,c = state
-        i,f,g,o = (self.i_norm(self.i_h(x)) + self.h_norm(self.h_h(h))).unbind(1)
-        c = torch.sigmoid(f)*c + torch.sigmoid(i)*torch.tanh(g)        # the memory, as ever
+        gates = share + self.h_norm(self.h_h(h))          # (bs, 4, n_hidden)
+        i,f,g,o = gates.unbind(1)
+        # the memory, as ever
+        c = torch.sigmoid(f)*c + torch.sigmoid(i)*torch.tanh(g)
         h = torch.sigmoid(o)*torch.tanh(self.c_norm(c))
         return h, (h, c)
+    def forward(self, x, state): return self.step(self.inputs(x), state)

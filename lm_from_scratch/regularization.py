@@ -16,39 +16,58 @@ from .errors import *
 
 # %% ../nbs/08_regularization.ipynb #8e8a853f
 class Dropout(Module):
-    "While training, zero each activation with probability `p` and scale up the others, so that the mean stays."
+    "While training, zero each activation with probability `p`, and scale up the rest."
     def __init__(self,
         p:float=.5, # Probability that an activation is dropped
-    ): self.p = check_share('p', p)
+    ):
+        self.p = check_share('p', p)
     def forward(self, x):
         if not self.training or self.p == 0: return x
-        keep = torch.empty_like(x).bernoulli_(1-self.p)                # 1 with probability 1-p, else 0
+        keep = torch.empty_like(x).bernoulli_(1-self.p)  # 1 with probability 1-p
         return x * keep / (1-self.p)
 
 # %% ../nbs/08_regularization.ipynb #e8be71d0
-def activation_penalty(out):                                           # (bs, seq_len, n_hidden), after dropout
+def activation_penalty(out):  # (bs, seq_len, n_hidden), after dropout
     "AR: the mean of the squared activations (Merity et al., 2017)."
     return out.float().pow(2).mean()
 
-def temporal_penalty(raw):                                             # (bs, seq_len, n_hidden), before dropout
-    "TAR: the mean squared change of the activations from one step to the next; 0 where there is no next step."
-    return (raw[:, 1:] - raw[:, :-1]).float().pow(2).mean() if raw.shape[1] > 1 else raw.new_zeros(())
+def temporal_penalty(raw):    # (bs, seq_len, n_hidden), before dropout
+    "TAR: the mean squared change from one step to the next; 0 where there is no next."
+    if raw.shape[1] < 2: return raw.new_zeros(())
+    return (raw[:, 1:] - raw[:, :-1]).float().pow(2).mean()
 
 # %% ../nbs/08_regularization.ipynb #ee4c1ebb
 class ActivationRegularizer(Callback):
     "Add `alpha`·AR and `beta`·TAR to the loss that is differentiated."
-    order,run_valid = RNNCallback.order+1,False
+    order = RNNCallback.order+1  # after the callback that puts raw and out aside
+    run_valid = False            # no fines on the held-out text
     def __init__(self,
         alpha:float=0., # Strength of activation regularization
         beta:float=0.,  # Strength of temporal activation regularization
     ):
-        if not (alpha >= 0 and beta >= 0): raise InvalidSize(f"alpha and beta must be at least 0, not {alpha!r} and {beta!r}.")
-        self.alpha,self.beta = alpha,beta
-    def before_fit(self):
-        self.taken = next((cb for cb in self.learn.cbs if isinstance(cb, RNNCallback)), None)
-        if self.taken is None: raise LMError("AR and TAR need the activations: add `RNNCallback()` to the callbacks, or use `lm_learner`.")
+        if not (alpha >= 0 and beta >= 0):
+            raise InvalidSize("alpha and beta must be at least 0, "
+                              f"not {alpha!r} and {beta!r}.")
+        self.alpha = alpha
+        self.beta = beta
+    def before_fit(self): self.taken = _taker(self.learn)
     def after_loss(self):
         if not self.training: return
-        if self.taken.out is None: raise LMError("AR and TAR need a model that returns (scores, raw, out), such as `LanguageModel`.")
-        if self.alpha: self.learn.loss_grad = self.loss_grad + self.alpha * activation_penalty(self.taken.out)
-        if self.beta:  self.learn.loss_grad = self.loss_grad + self.beta * temporal_penalty(self.taken.raw_out)
+        raw,out = _activations(self.taken)
+        if self.alpha:
+            self.learn.loss_grad = self.loss_grad + self.alpha * activation_penalty(out)
+        if self.beta:
+            self.learn.loss_grad = self.loss_grad + self.beta * temporal_penalty(raw)
+
+# %% ../nbs/08_regularization.ipynb #ee4c1ebc
+def _taker(learn):  # the callback that takes (scores, raw, out) apart
+    for cb in learn.cbs:
+        if isinstance(cb, RNNCallback): return cb
+    raise LMError("AR and TAR need the activations: add `RNNCallback()` to the "
+                  "callbacks, or use `lm_learner`.")
+
+def _activations(taken):
+    if taken.out is None:
+        raise LMError("AR and TAR need a model that returns (scores, raw, out), "
+                      "such as `LanguageModel`.")
+    return taken.raw_out, taken.out

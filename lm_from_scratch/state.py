@@ -11,36 +11,47 @@ __all__ = ['Stateful', 'StatefulRNN']
 from functools import partial
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from fastai.torch_core import Module
 from .nword import *
 
+# %% ../nbs/02_state.ipynb #2e0d0001
+def _map(f, state):
+    "`f` of a state: of one tensor, or of each tensor of a tuple."
+    if isinstance(state, tuple): return tuple(map(f, state))
+    return f(state)
+
 # %% ../nbs/02_state.ipynb #1cdbc428
 class Stateful(Module):
-    "A model that carries a state from batch to batch. The state's rows, its last axis but one, are the batch's rows."
-    h = None                                                           # nothing is carried before the first batch
+    "A model that carries a state on: a tensor (…, bs, n_hidden), or a pair of them."
+    h = None  # nothing is carried before the first batch
     def reset(self): self.h = None
-    def carried(self, bs, start=None):
-        "The state to start a batch of `bs` rows from: what was carried, with zeros for rows that are new; `start` if nothing was."
-        return start if self.h is None else _map(partial(_fit_rows, bs=bs), self.h)
     def carry(self, h):
         "Keep `h` for the next batch, without its graph."
         self.h = _map(torch.Tensor.detach, h)
-    def _apply(self, fn, *args, **kwargs):                             # what `.to`, `.double` and `.cuda` call
-        if self.h is not None: self.h = _map(fn, self.h)
-        return super()._apply(fn, *args, **kwargs)
+    def carried(self, bs, start=None):
+        "What was carried, with zeros for rows that are new; `start` if nothing was."
+        return start if self.h is None else _map(partial(_fit_rows, bs=bs), self.h)
 
 # %% ../nbs/02_state.ipynb #bde8ffbd
-def _map(f, state): return tuple(map(f, state)) if isinstance(state, tuple) else f(state)  # an LSTM's state is a pair
-
-def _fit_rows(h, bs):                                                  # (…, rows, n_hidden) → (…, bs, n_hidden)
+def _fit_rows(h, bs):
+    "The first `bs` rows of a state; zeros for those that it lacks."
     new = max(0, bs - h.shape[-2])
-    return torch.cat([h[..., :bs, :], h.new_zeros(*h.shape[:-2], new, h.shape[-1])], dim=-2)
+    zeros = h.new_zeros(*h.shape[:-2], new, h.shape[-1])
+    return torch.cat([h[..., :bs, :], zeros], dim=-2)  # (…, bs, n_hidden)
 
 # %% ../nbs/02_state.ipynb #a9a5e124
 class StatefulRNN(Stateful, LoopRNN):
     "`LoopRNN` that carries its hidden state from batch to batch (truncated BPTT)."
-    def forward(self, x):                                              # (bs, n) word ids → (bs, n_words) scores
-        h = self.carried(len(x), start=0)                              # (bs, n_hidden)
+    def forward(self, x):  # (bs, n) word ids → (bs, n_words) scores
+        h = self.carried(len(x), start=0)  # (bs, n_hidden)
         for t in range(x.shape[1]): h = F.relu(self.h_h(h + self.i_h(x[:, t])))
         self.carry(h)
         return self.h_o(h)
+
+# %% ../nbs/02_state.ipynb #2e0d0002
+@patch
+def _apply(self:Stateful, fn, *args, **kwargs):
+    "What `.to`, `.double` and `.cuda` call: `fn` moves a tensor, so also the state."
+    if self.h is not None: self.h = _map(fn, self.h)
+    return super(Stateful, self)._apply(fn, *args, **kwargs)

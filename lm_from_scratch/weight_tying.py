@@ -23,15 +23,19 @@ from .multilayer import *
 from .regularization import *
 
 # %% ../nbs/09_weight_tying.ipynb #0b0f3e1c
-def lm_splitter(model): # `LanguageModel` → two lists of parameters
-    "Parameter groups of a `LanguageModel`: the recurrent layers, then embedding and decoder, which may be one matrix."
+def lm_splitter(model):  # `LanguageModel` → two lists of parameters
+    "Parameter groups: the recurrent layers, then embedding and decoder."
     layers = list(model.rnn.parameters())
-    return [layers, [p for p in model.parameters() if all(p is not q for q in layers)]]
+    rest = [p for p in model.parameters() if all(p is not q for q in layers)]
+    return [layers, rest]  # embedding and decoder may be one matrix
 
 # %% ../nbs/09_weight_tying.ipynb #f5ee82cb
 class NoText(DataLoaders):
     "What is left of `DataLoaders` without their text: the words."
-    def __init__(self, vocab): super().__init__(); self.vocab,self._device = vocab,None
+    def __init__(self, vocab):
+        super().__init__()
+        self.vocab = vocab
+        self._device = None
     def new_empty(self): return self
 
 # %% ../nbs/09_weight_tying.ipynb #a4ab6c2b
@@ -47,18 +51,24 @@ class LMTextLearner(TextLearner):
         metrics=accuracy, # What to measure after each epoch
         **kwargs,         # Passed to `TextLearner`: `wd`, `moms`, `path` …
     ):
-        super().__init__(dls, model, alpha=0, beta=0, loss_func=loss_func or CrossEntropyLossFlat(), splitter=splitter, metrics=metrics, **kwargs)
+        super().__init__(dls, model, alpha=0, beta=0,
+            loss_func=loss_func or CrossEntropyLossFlat(), splitter=splitter,
+            metrics=metrics, **kwargs)
         if alpha or beta: self.add_cb(ActivationRegularizer(alpha, beta))
-    def _file(self, file): return join_path_file(file, self.path/self.model_dir, ext='.pth')
+    def _file(self, file):
+        return join_path_file(file, self.path/self.model_dir, ext='.pth')
 
 # %% ../nbs/09_weight_tying.ipynb #dbdc12ac
 @patch
 def save_encoder(self:LMTextLearner,
     file:str, # Name of the file, without its ending
 ):
-    "Save embedding and recurrent layers to `file` in the model directory, with the words they were trained on."
-    weights = {k:v for k,v in self.model.state_dict().items() if k.startswith(('i_h.', 'rnn.'))}
-    torch.save(dict(weights=weights, words=list(self.dls.vocab)), self._file(file))
+    "Save embedding and recurrent layers, with the words they were trained on."
+    torch.save(dict(weights=_encoder(self.model.state_dict()),
+                    words=list(self.dls.vocab)), self._file(file))
+
+def _encoder(state):  # the part of a `state_dict` that reads
+    return {k:v for k,v in state.items() if k.startswith(('i_h.', 'rnn.'))}
 
 # %% ../nbs/09_weight_tying.ipynb #160dc9a7
 @patch
@@ -67,18 +77,28 @@ def load_encoder(self:LMTextLearner,
     device=None, # Device to load to; `None`: that of the data
 ):
     "Load embedding and recurrent layers, and freeze the recurrent layers."
-    path = self._file(file)
-    if not path.is_file(): raise TextFileError(f"There is no encoder at {path}; `save_encoder` makes one.")
-    try: saved = torch.load(path, map_location=device or self.dls.device, weights_only=True)
-    except pickle.UnpicklingError: saved = {}
-    if set(saved) != {'weights', 'words'}: raise LMError(f"{path} holds no encoder; it should come from `save_encoder`.")
-    if saved['words'] != list(self.dls.vocab): raise LMError(f"The encoder {file!r} was trained on another vocabulary; use the text it came from.")
-    own = {k:v.shape for k,v in self.model.state_dict().items() if k.startswith(('i_h.', 'rnn.'))}
+    saved = _saved(self._file(file), device or self.dls.device)
+    if saved['words'] != list(self.dls.vocab):
+        raise LMError(f"The encoder {file!r} was trained on another vocabulary; "
+                      "use the text it came from.")
+    own = {k:v.shape for k,v in _encoder(self.model.state_dict()).items()}
     if own != {k:v.shape for k,v in saved['weights'].items()}:
-        raise InvalidSize(f"The encoder {file!r} has other layers or sizes than this model; make the model as the saved one was made.")
-    self.model.load_state_dict(saved['weights'], strict=False)         # where weights are tied, the decoder's come along
+        raise InvalidSize(f"The encoder {file!r} has other layers or sizes than this "
+                          "model; make the model as the saved one was made.")
+    # where weights are tied, the decoder's come along
+    self.model.load_state_dict(saved['weights'], strict=False)
     self.freeze()
     return self
+
+# %% ../nbs/09_weight_tying.ipynb #160dc9a8
+def _saved(path, device):  # what `save_encoder` saved
+    if not path.is_file():
+        raise TextFileError(f"There is no encoder at {path}; `save_encoder` makes one.")
+    try: saved = torch.load(path, map_location=device, weights_only=True)
+    except pickle.UnpicklingError: saved = {}
+    if set(saved) != {'weights', 'words'}:
+        raise LMError(f"{path} holds no encoder; it should come from `save_encoder`.")
+    return saved
 
 # %% ../nbs/09_weight_tying.ipynb #8e0804b2
 @patch
@@ -90,7 +110,8 @@ def load(self:LMTextLearner,
 ):
     "Load what `save` saved, the optimizer only if wanted."
     if self.opt is None: self.create_opt()
-    load_model_text(self._file(file), self.model, self.opt, with_opt=with_opt, device=device or self.dls.device, **kwargs)
+    load_model_text(self._file(file), self.model, self.opt, with_opt=with_opt,
+                    device=device or self.dls.device, **kwargs)
     return self
 
 # %% ../nbs/09_weight_tying.ipynb #d8163485
@@ -102,35 +123,46 @@ def export(self:LMTextLearner,
     "Save the learner without text and optimizer, for `load_learner`."
     dls = self.dls
     self.model.reset()
-    try: self.dls = NoText(dls.vocab); super(LMTextLearner, self).export(fname, **kwargs)
+    try:
+        self.dls = NoText(dls.vocab)
+        super(LMTextLearner, self).export(fname, **kwargs)
     finally: self.dls = dls
 
 @patch
 def load_pretrained(self:LMTextLearner, *args, **kwargs):
     "Not for this model: the files are for fastai's own architecture."
-    raise LMError("`load_pretrained` reads weights of fastai's AWD_LSTM; a `LanguageModel` starts from another one by `load_encoder`.")
+    raise LMError("`load_pretrained` reads weights of fastai's AWD_LSTM; a "
+                  "`LanguageModel` starts from another one by `load_encoder`.")
 
 # %% ../nbs/09_weight_tying.ipynb #c4115608
 @patch
 @torch.no_grad()
 def predict(self:LMTextLearner,
-    text:str,         # How the text begins
-    n_words:int=1,    # How many words to add
-    temperature:float=1., # Below 1: bolder; 0: always the likeliest word
-) -> str:             # The text with its new words
+    text:str,             # How the text begins
+    n_words:int=1,        # How many words to add
+    temperature:float=1., # 0: always the likeliest word; above 1: bolder
+) -> str:                 # The text with its new words
     "Continue a text, each word drawn by its probability."
-    if not temperature >= 0: raise InvalidSize(f"temperature must be at least 0, not {temperature!r}.")
+    if not temperature >= 0:
+        raise InvalidSize(f"temperature must be at least 0, not {temperature!r}.")
     check_size('n_words', n_words)
     ids = self.dls.vocab.encode(text)
-    if not len(ids): raise EmptyText("The text to continue is empty: give it at least one word.")
-    model,new = self.model.eval(),ids.to(next(self.model.parameters()).device)
+    if not len(ids):
+        raise EmptyText("The text to continue is empty: give it at least one word.")
+    model = self.model.eval()
+    new = ids.to(next(model.parameters()).device)
     model.reset()
     for _ in range(n_words):
-        scores = model(new[None])[0][0, -1]                            # (n_words of the vocabulary,); the state is carried on
-        new = scores.argmax()[None] if temperature == 0 else (scores/temperature).softmax(0).multinomial(1)
+        scores = model(new[None])[0][0, -1]  # of the next word; the state is carried on
+        new = _draw(scores, temperature)
         ids = torch.cat([ids, new.cpu()])
     model.reset()
     return self.dls.vocab.decode(ids)
+
+# %% ../nbs/09_weight_tying.ipynb #79000012
+def _draw(scores, temperature):  # (vocabulary,) → (1,)
+    if temperature == 0: return scores.argmax()[None]
+    return (scores/temperature).softmax(0).multinomial(1)
 
 # %% ../nbs/09_weight_tying.ipynb #a01d0c8c
 @patch
@@ -141,9 +173,12 @@ def show_results(self:LMTextLearner,
     max_n:int=4,  # Rows to show
     **kwargs,     # For fastai's callers
 ) -> pd.DataFrame:
-    "The first batch: what is read, what follows, and what the model guesses, a cold start for each row."
+    "The first batch, from a cold start: what is read, what follows, the model's guess."
     x,y = (self.dls[ds_idx] if dl is None else dl).one_batch()
-    model = self.model.eval(); model.reset()
-    guess = model(x)[0].argmax(-1); model.reset()
-    rows = [[self.dls.vocab.decode(o[i]) for o in (x, y, guess)] for i in range(min(max_n, len(x)))]
-    return pd.DataFrame(rows, columns=['read', 'follows', 'guess'])
+    model = self.model.eval()
+    model.reset()
+    guess = model(x)[0].argmax(-1)
+    model.reset()
+    def words(i): return [self.dls.vocab.decode(o[i]) for o in (x, y, guess)]
+    return pd.DataFrame([words(i) for i in range(min(max_n, len(x)))],
+                        columns=['read', 'follows', 'guess'])

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 from lm_from_scratch import check
-from lm_from_scratch.ladder import results_file
+from lm_from_scratch.course.ladder import results_file
 
 APPENDIX = ROOT/'docs/appendix'
 PAGES = sorted(APPENDIX.glob('*.md'))
@@ -17,7 +17,7 @@ PAGES = sorted(APPENDIX.glob('*.md'))
 def test_every_results_file_is_told_with_its_commands():
     page = appendix_pages.results_page()
     for path in results_file().parent.glob('*.jsonl'):
-        assert f'lm_from_scratch/results/{path.name}' in page
+        assert f'lm_from_scratch/course/results/{path.name}' in page
         rows = [json.loads(line) for line in path.read_text(encoding='utf-8').splitlines()]
         assert f'{len(rows)} rows' in page
         for command in {r['command'] for r in rows}: assert command in page
@@ -25,7 +25,7 @@ def test_every_results_file_is_told_with_its_commands():
 
 
 def test_the_ladder_is_the_readmes():
-    from lm_from_scratch.ladder import ladder_table, load_results
+    from lm_from_scratch.course.ladder import ladder_table, load_results
     rows = appendix_pages.table(ladder_table(load_results())).splitlines()
     assert set(rows) <= set(appendix_pages.results_page().splitlines()) and rows[-1] in (ROOT/'README.md').read_text(encoding='utf-8')
 

@@ -1,19 +1,26 @@
 "Claims, their verdicts, and the results file they are judged by."
+import dataclasses
 import json
-from concurrent.futures import Future
-import pandas as pd, pytest
+
+import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import stats
 from typer.testing import CliRunner
-from lm_from_scratch import claims
-from lm_from_scratch.claims import *
+
 from lm_from_scratch.cli import app
+from lm_from_scratch.course import experiments
+from lm_from_scratch.course.claims import *
+from lm_from_scratch.course.experiments import append_rows, belongs, load_rows, results_file, settings_of, stamp_of
+from lm_from_scratch.course.ladder import find_recipe
 from lm_from_scratch.errors import LMError
-from lm_from_scratch.ladder import load_results, save_results
+
+
+def row_of(name, seed, a, **kwargs):
+    return {**dict(recipe=name, seed=seed, accuracy=a, accuracy_8xxx=a, accuracy_9xxx=a-.1), **stamp_of(CONTESTANTS[name]), **kwargs}
+
 
 def rows_of(**accuracies): # contestant → a figure a seed
-    names = {n.replace('_', '-'):v for n,v in accuracies.items()}
-    return [dict(contestant=n, seed=i, accuracy=a, accuracy_8xxx=a, accuracy_9xxx=a-.1, config=config_of(n)) for n,v in names.items() for i,a in enumerate(v)]
+    return [row_of(n.replace('_', '-'), i, a) for n, v in accuracies.items() for i, a in enumerate(v)]
 
 def test_claims_are_well_formed():
     assert len({c.name for c in CLAIMS}) == len(CLAIMS) and len({c.text for c in CLAIMS}) >= len(CLAIMS)-2
@@ -21,15 +28,25 @@ def test_claims_are_well_formed():
     for c in CLAIMS:
         assert c.better in CONTESTANTS and c.worse in CONTESTANTS and c.better != c.worse
         assert len(c.text) <= 50  # pandas cuts longer cells
-    assert len({json.dumps(config_of(n), sort_keys=True) for n in CONTESTANTS}) == len(CONTESTANTS)  # nobody is trained twice
     assert {c.group for c in CLAIMS} == {'depth', 'cells', 'normalization', 'regularization', 'tying'}
+
+def words_of(name): # a contestant's settings, as `contestant` was given them
+    settings = settings_of(CONTESTANTS[name])
+    return {**settings['model'], **settings['learner']}
 
 def test_one_thing_changes():
     "Leave-one-out and add-one-in claims differ in that one thing."
-    for n,change in AGAINST_MEMORIZING.items():
-        for better,worse in (('all', f'all-{n}'), (f'lstm+{n}', 'lstm')):
-            a,b = config_of(better),config_of(worse)
-            assert {k for k in a if a[k] != b[k]} == set(change)
+    for n, change in AGAINST_MEMORIZING.items():
+        for better, worse in (('all', f'all-{n}'), (f'lstm+{n}', 'lstm')):
+            a, b = words_of(better), words_of(worse)
+            assert a.keys() == b.keys() and {k for k in a if a[k] != b[k]} == set(change)
+            other = [{k: v for k, v in settings_of(CONTESTANTS[o]).items() if k not in ('model', 'learner')} for o in (better, worse)]
+            assert other[0] == other[1]
+
+def test_all_five_is_the_model_of_chapter_9_but_for_two_things():
+    a, b = settings_of(CONTESTANTS['all']), settings_of(find_recipe('tied'))
+    assert {k for k in a if a[k] != b[k]} == {'model', 'learner'}
+    assert {**a['model'], 'p': .5} == b['model'] and {**a['learner'], 'moms': [.8, .7, .8]} == b['learner'] and a['model']['p'] == .4
 
 @settings(deadline=None)
 @given(st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=12), st.floats(-1, 1, width=32))
@@ -74,60 +91,44 @@ def test_nothing_measured():
 
 def test_stale_rows_do_not_count(monkeypatch):
     rows = rows_of(rnn_1=[.5, .6, .55], rnn_2=[.6, .7, .65])
-    assert stale(rows) == []
-    monkeypatch.setitem(CONTESTANTS, 'rnn-2', Contestant('tanh, 2 layers', 'rnn', lr=5e-3))
-    assert stale(rows) == rows[3:]
+    assert claims_table('deeper-hurts-tanh', rows).verdict.tolist() == ['not supported']
+    monkeypatch.setitem(CONTESTANTS, 'rnn-2', contestant('rnn-2', 'tanh, 2 layers', 'rnn', lr=5e-3))
     assert claims_table('deeper-hurts-tanh', rows).verdict.tolist() == ['not measured']
 
 def test_new_titles_make_nothing_stale(monkeypatch):
     rows = rows_of(rnn_1=[.5, .6])
-    monkeypatch.setitem(CONTESTANTS, 'rnn-1', Contestant('another title', 'rnn', n_layers=1, lr=3e-3))
-    assert stale(rows) == []
-
-def test_a_cells_code_counts_and_comments_do_not(monkeypatch):
-    before = config_of('gru+norm')
-    source = claims.inspect.getsource
-    monkeypatch.setattr(claims.inspect, 'getsource', lambda o: source(o).replace('\n', '  # a comment\n'))
-    assert config_of('gru+norm') == before
-    monkeypatch.setattr(claims.inspect, 'getsource', lambda o: source(o) + '\n    extra = 1')
-    assert config_of('gru+norm') != before
-
-class InProcess: # an executor for tests
-    def __init__(self, *args, **kwargs): pass
-    def __enter__(self): return self
-    def __exit__(self, *args): pass
-    def submit(self, f, *args): r = Future(); r.set_result(f(*args)); return r
+    monkeypatch.setitem(CONTESTANTS, 'rnn-1', dataclasses.replace(CONTESTANTS['rnn-1'], title='another title'))
+    assert all(belongs(r, CONTESTANTS['rnn-1']) for r in rows)
 
 def test_only_missing_and_stale_rows_are_trained(monkeypatch, tmp_path):
-    trained,told = [],[]
-    def fake(name, seed): trained.append((name, seed)); return dict(contestant=name, seed=seed, accuracy_8xxx=.5, config=config_of(name))
-    monkeypatch.setattr(claims, '_run', fake); monkeypatch.setattr(claims, 'ProcessPoolExecutor', InProcess)
-    cache = tmp_path/'c.jsonl'
+    trained, told, cache = [], [], tmp_path/'c.jsonl'
+    def runs(pool, tasks, stopped):
+        for recipe, seed in tasks:
+            trained.append((recipe.name, seed))
+            yield (recipe, seed), [row_of(recipe.name, seed, .5)]
+    monkeypatch.setattr(experiments._Pool, 'runs', runs)
     run = lambda: run_claims(['deeper-hurts-tanh'], 2, 1, 'cmd', told.append, cache)
     rows = run()
-    assert [(r['contestant'], r['seed']) for r in rows] == trained == [('rnn-1', 0), ('rnn-1', 1), ('rnn-2', 0), ('rnn-2', 1)]
+    assert [(r['recipe'], r['seed']) for r in rows] == trained == [('rnn-1', 0), ('rnn-1', 1), ('rnn-2', 0), ('rnn-2', 1)]
     assert rows[0]['command'] == 'cmd' and 'torch' in rows[0] and len(told) == 4
     trained.clear(); assert run() == rows and trained == [] and len(told) == 8
-    old = load_results(cache).to_dict('records'); old[2]['config']['lr'] = 1.
-    gone = dict(old[0], contestant='transformer'); save_results(old[1:] + [gone], cache)
+    stored = load_rows(cache); stored[2]['settings']['lr'] = 1.
+    cache.unlink(); append_rows([*stored[1:], dict(stored[0], recipe='transformer')], cache)
     run(); assert trained == [('rnn-1', 0), ('rnn-2', 0)]
-    assert stale(claims_rows(cache)) == [] and len(claims_rows(cache)) == 4
+    assert len(claims_rows(cache)) == 4 and {r['contestant'] for r in claims_rows(cache)} == {'rnn-1', 'rnn-2'}
     trained.clear(); run_claims(['relu-tanh-1'], 2, 1, cache=cache); assert trained == [('relu-1', 0), ('relu-1', 1)] and len(claims_rows(cache)) == 6
 
 def test_unknown_names_say_what_there_is():
     with pytest.raises(LMError, match="no claim or group 'width'; the groups are: depth"): find_claims('width')
-    with pytest.raises(LMError, match="no contestant 'transformer'"): config_of('transformer')
     with pytest.raises(LMError, match="seeds must be a whole number of at least 2"): run_claims(['depth'], seeds=1)
-
-def test_unknown_cell(monkeypatch):
-    monkeypatch.setitem(CONTESTANTS, 'odd', Contestant('odd', 'normalization.NoSuchCell'))
-    with pytest.raises(LMError, match="no cell 'normalization.NoSuchCell'"): config_of('odd')
 
 def test_shipped_results():
     "Every contestant has five seeds, made by the code as it stands; nothing else is in the file."
-    rows = claims_rows()
-    assert stale(rows) == [], {r['contestant'] for r in stale(rows)}
-    assert sorted((r['contestant'], r['seed']) for r in rows) == sorted((n, s) for n in CONTESTANTS for s in range(5))
+    rows = load_rows(results_file('claims'))
+    told, code = [r for r in rows if 'code' in r], {n: stamp_of(c)['code'] for n, c in CONTESTANTS.items()}
+    assert len(told) in (0, len(rows))                                   # an older form did not tell
+    assert {r['recipe'] for r in told if r['code'] != code[r['recipe']] or not belongs(r, CONTESTANTS[r['recipe']])} == set(), 'make results'
+    assert sorted((r['recipe'], r['seed']) for r in rows) == sorted((n, s) for n in CONTESTANTS for s in range(5))
     for r in rows:
         assert {'torch', 'fastai', 'python', 'lm_from_scratch', 'command'} <= r.keys() and r['targets'] == 12288
         assert min(r['accuracy_8xxx'], r['accuracy_9xxx']) <= r['accuracy'] <= max(r['accuracy_8xxx'], r['accuracy_9xxx'])

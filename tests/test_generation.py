@@ -12,7 +12,8 @@ from torch import nn
 
 from lm_from_scratch.all import *
 from lm_from_scratch.generation import *
-from lm_from_scratch.lstm import LSTMCell, FastLSTM
+from lm_from_scratch.fast_lstm import FastLSTM
+from lm_from_scratch.lstm import LSTMCell
 from lm_from_scratch.gru import GRUCell
 
 quick = settings(max_examples=40, deadline=None)
@@ -54,6 +55,8 @@ def test_probabilities_sum_to_one_and_keep_the_order(seed, t, k, q):
 @given(st.integers(0, 10**6), st.floats(1e-300, 1e-4))
 def test_temperature_to_zero_is_argmax(seed, t):
     s = scores(seed)
+    first,second = s.topk(2).values.tolist()
+    t = min(t, (first - second)/40)                                    # the nearer the second, the colder it must be
     assert torch.allclose(word_probs(s, t), word_probs(s, 0), atol=1e-6)
     assert word_probs(s, 0).argmax() == s.argmax() and word_probs(s, 0).max() == 1
 

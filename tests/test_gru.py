@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch import nn
 
-from lm_from_scratch.errors import InvalidSize
+from lm_from_scratch.errors import InvalidSize, LMError
 from lm_from_scratch.gru import GRUCell, copy_gru, flip_update, gru_parameters
-from lm_from_scratch.multilayer import LanguageModel, Recurrent
+from lm_from_scratch.multilayer import LanguageModel, Recurrent, RNNCell
 
 torch.set_num_threads(1)
 sizes = dict(n_in=st.integers(1, 6), n_hidden=st.integers(1, 6), n_layers=st.integers(1, 3), bs=st.integers(1, 4), seq_len=st.integers(1, 8),
@@ -147,3 +147,9 @@ def test_sizes_are_checked():
     for a,b in [(torchs(5, 4, 1), ours(5, 4, 2, True)), (torchs(5, 4, 1), ours(4, 4, 1, True)), (nn.GRU(5, 4, bias=False), ours(5, 4, 1, True)),
                 (nn.GRU(5, 4, bidirectional=True), ours(5, 4, 1, True))]:
         with pytest.raises(InvalidSize, match='differ in size'): copy_gru(a, b)
+
+
+def test_other_layers_are_named():
+    "What is no GRU is refused by name, not by an AttributeError."
+    for layers in (nn.LSTM(5, 4), nn.RNN(5, 4), Recurrent(RNNCell, 5, 4)):
+        with pytest.raises(LMError, match=f'not {type(layers).__name__}'): gru_parameters(layers)

@@ -10,7 +10,8 @@ from torch import nn
 
 from lm_from_scratch.all import *
 from lm_from_scratch.inspection import *
-from lm_from_scratch.lstm import LSTMCell, FusedLSTMCell, FastLSTM
+from lm_from_scratch.fast_lstm import FastLSTM
+from lm_from_scratch.lstm import LSTMCell, FusedLSTMCell
 
 matplotlib.use('Agg')
 quick = settings(max_examples=25, deadline=None)

@@ -203,3 +203,44 @@ class TestRuler:
         "The norm must not lose what the gradient holds: squares of 1e-30 are 0 in float32."
         g = gradient_by_distance(with_gain(.5, torch.tanh).float(), text(3, 60), text(3, 60, 2))
         assert 0 < g[-1] < 1e-15 and (g[1:] < g[:-1]).float().mean() > .9
+
+
+class TestChapter:
+    "What the chapter says beside figures that it only shows."
+    def test_floats(self):
+        def gap(v): return float((torch.nextafter(torch.tensor(v), torch.tensor(torch.inf)) - v) / v)
+        assert all(5e-8 < gap(v) < 1.3e-7 for v in (1e-30, 1e-3, 1., 1e3, 1e30))
+        for factor,end,steps in ((2., torch.inf, 128), (.5, 0., 150)):
+            v = torch.tensor(1.)
+            for n in range(steps):
+                assert v != end
+                v = v*factor
+            assert v == end
+
+    @pytest.mark.parametrize('act', list(ACTS))
+    def test_gain_one_vanishes_all_the_same(self, act):
+        g = gradient_by_distance(with_gain(1., ACTS[act], 64), text(8, 51), text(8, 51, 2))
+        assert g[50]/g[0] < 1e-4
+
+    def test_a_bounded_state_can_have_a_gradient_that_is_not(self):
+        model,x = with_gain(3., torch.tanh, 64).float(),text(1, 1000)
+        scores,raw,_ = model(x)
+        loss = F.cross_entropy(scores[0, :-1], x[0, 1:])
+        loss.backward()
+        assert raw.norm(dim=-1).max() <= 8 and loss < 10
+        assert not model.i_h.weight.grad.norm().isfinite()
+
+    def test_depth(self):
+        from lm_from_scratch.course.claims import claims_table
+        t = claims_table('depth')
+        assert t.verdict[['relu-tanh-1', 'relu-tanh-2']].tolist() == ['supported']*2
+        hurts = t.loc[['deeper-hurts-tanh', 'deeper-hurts-relu']]
+        assert 'supported' not in hurts.verdict.tolist() and (hurts.difference < 0).all()
+
+    def test_the_chain_of_changes(self):
+        from lm_from_scratch.course.claims import claims_table
+        from lm_from_scratch.course.ladder import load_results
+        last = load_results().query("recipe == 'every_word'").accuracy.mean()
+        t = claims_table('depth', by='accuracy')
+        one = t.loc['relu-tanh-1']
+        assert one.better > last > one.worse + .05

@@ -32,7 +32,7 @@ def wheel(tmp_path_factory):
 
 def test_wheel_has_what_it_needs(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert 'lm_from_scratch/all.py' in names and 'lm_from_scratch/results/ladder.jsonl' in names
+    assert 'lm_from_scratch/all.py' in names and 'lm_from_scratch/course/results/ladder.jsonl' in names
     assert not [n for n in names if n.startswith(('tests', 'nbs', 'docs'))]
     meta = zipfile.ZipFile(wheel).read(next(n for n in names if n.endswith('METADATA'))).decode()
     for line in ('Requires-Python: >=3.10', 'Requires-Dist: fastai>=', 'License-Expression: Apache-2.0', 'Project-URL: Repository', 'Development Status'):

@@ -18,7 +18,7 @@ from bs4 import BeautifulSoup
 from conftest import ROOT
 from filelock import FileLock
 
-from lm_from_scratch.course import repository
+from lm_from_scratch.course.notebooks import repository
 
 SITE = ROOT/'docs/_site'
 NOTEBOOKS = [*pages.chapters(), *pages.rooms(), *pages.solutions()]
@@ -91,6 +91,37 @@ def test_page(opened, axe, name):
         assert not violations(page), scheme
     page.set_viewport_size(dict(width=390, height=800))
     assert page.evaluate('document.documentElement.scrollWidth') <= 390
+
+
+# what of a page, with all that is folded unfolded, is wider than its place; a plot that would be illegible keeps its width on a telephone
+WIDER = """() => {
+  document.querySelectorAll('details').forEach(d => d.open = true);
+  return [...document.querySelectorAll('article :is(div.highlight, .cell_output) pre, article .cell_output > .output, article .table-wide')]
+    .filter(e => e.scrollWidth > e.clientWidth + 1 && !e.querySelector('img.plot.wide'))
+    .map(e => ({output: !!e.closest('.cell_output'), columns: Math.max(0, ...[...e.querySelectorAll('tr')].map(r => r.children.length)), text: e.innerText.trim().slice(0, 90)})) }"""
+MANY_COLUMNS = 6 # a table of more may scroll on a telephone: broken any further, it could not be read
+
+
+@pytest.mark.parametrize('name', CHAPTERS)
+def test_nothing_scrolls_sideways(opened, name):
+    "On a laptop no listing and no output; on a telephone no output."
+    page = opened(f'{name}.html', reduced_motion='reduce')
+    assert not page.evaluate(WIDER)
+    page.set_viewport_size(dict(width=390, height=800))
+    assert not [e for e in page.evaluate(WIDER) if e['output'] and e['columns'] <= MANY_COLUMNS]
+
+
+def test_a_line_of_a_notebook_fits_the_page(opened):
+    "The limit that test_structure.py holds is the page's: so many columns fit, in listings and outputs; a few more do not, and would be noticed."
+    from test_structure import WIDTH
+    page = opened('00_data.html')
+    fill = """([where, n]) => {
+      const e = [...document.querySelectorAll(`article ${where} pre`)].find(e => e.clientWidth > 50);
+      e.textContent = 'm'.repeat(n);
+      return e.scrollWidth <= e.clientWidth }"""
+    for where in ('.cell_input', '.cell_output'):
+        assert page.evaluate(fill, [where, WIDTH]) and not page.evaluate(fill, [where, WIDTH + 12])
+    assert len(page.evaluate(WIDER)) >= 2
 
 
 def test_axe_and_the_width_would_notice(opened, axe):
@@ -354,7 +385,7 @@ def test_home_tells_what_is_reached():
 
 def test_folded_code_says_what_it_holds():
     labels = [s.get_text().strip() for s in soup('05_lstm').select('details.hide > summary')]
-    assert 'Show the imports' in labels[0] and not [a for a in soup('24_figures').select('details.hide + details.hide')]
+    assert 'Show the imports' in labels[0] and not [a for a in soup('36_figures').select('details.hide + details.hide')]
 
 
 def test_formulas_become_mathml():

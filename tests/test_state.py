@@ -115,3 +115,15 @@ def test_unrolled_and_loop_are_one_model():
     for m in (a, b): torch.nn.functional.cross_entropy(m(x), y).backward()
     assert torch.equal(a(x), b(x))
     for p,q in zip(a.parameters(), b.parameters()): assert torch.equal(p.grad, q.grad)
+
+
+@quick
+@given(st.lists(st.integers(0, 3), min_size=6, max_size=60), st.integers(0, 4))
+def test_best_accuracy_is_the_best_guess_of_each_context(ids, k):
+    ids = torch.tensor(ids)
+    windows = [tuple(ids[i:i+k+1].tolist()) for i in range(len(ids)-k)]
+    right = 0
+    for known in {w[:k] for w in windows}:
+        targets = [w[k] for w in windows if w[:k] == known]
+        right += max(targets.count(y) for y in range(4))
+    assert best_accuracy_given(ids, k) == right/len(windows)

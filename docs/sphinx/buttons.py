@@ -3,7 +3,7 @@ import html
 
 from pages import BRANCH, chapters, index, rooms, solutions
 
-from lm_from_scratch.course import repository
+from lm_from_scratch.course.notebooks import repository
 
 COLAB_BRANCH = 'colab'               # the workflow keeps copies there that begin by installing the package
 

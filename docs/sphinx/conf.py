@@ -9,7 +9,7 @@ from api import source_lines  # noqa: E402
 from pages import blob  # noqa: E402
 
 from lm_from_scratch import __version__  # noqa: E402
-from lm_from_scratch.course import address, repository  # noqa: E402
+from lm_from_scratch.course.notebooks import address, repository  # noqa: E402
 
 project = 'A language model from scratch'
 author = copyright = 'The lm_from_scratch authors'

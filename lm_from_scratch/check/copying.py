@@ -9,6 +9,7 @@ __all__ = ['confusion', 'strangers', 'place_share', 'stream_test', 'lenient_judg
 
 # %% ../../nbs/solutions/10_copying.ipynb #eabd8e73
 from collections import Counter
+from functools import cache
 import torch
 from ..data import *
 from ..copying import *
@@ -17,41 +18,80 @@ from .core import *
 # %% ../../nbs/solutions/10_copying.ipynb #be8a5123
 def _counts(got): # a dict of counts, its keys whole numbers; no zeros
     if hasattr(got, 'to_dict'): got = got.to_dict()
-    require(isinstance(got, dict), f"Return a dict or a Counter, id → how often, not {type(got).__name__}.")
-    require(not any(isinstance(k, torch.Tensor) for k in got), "The keys are tensors, and no two tensors are the same key: count numbers, `.tolist()`.")
+    name = type(got).__name__
+    require(isinstance(got, dict),
+            f"Return a dict or a Counter, id → how often, not {name}.")
+    require(not any(isinstance(k, torch.Tensor) for k in got),
+            "The keys are tensors, and no two tensors are the same key: "
+            "count numbers, `.tolist()`.")
     try: got = {int(k): float(v) for k,v in got.items()}
-    except (TypeError, ValueError) as e: raise CheckFailed("The keys should be ids, the values how often each was said.") from e
+    except (TypeError, ValueError) as e:
+        raise CheckFailed("The keys should be ids, the values how often each was said."
+                          ) from e
     return {k: v for k,v in got.items() if v}
+
+def _whole(counts): # shown without .0 where they are whole
+    return {k: int(v) if v == int(v) else v for k,v in counts.items()}
+
+# %% ../../nbs/solutions/10_copying.ipynb #s10-wrongs
+def _wrong_counts(pairs, want): # what is wrong → the counts it gives, for word 3
+    said = lambda ok: Counter(g for g,t in pairs if ok(g, t))
+    right = lambda ok: Counter(t for g,t in pairs if ok(g, t))
+    return {
+        "the right guesses are counted, too.":
+            said(lambda g,t: t == 3),
+        "this is the other way round: what was right where the word was said.":
+            right(lambda g,t: g == 3 != t),
+        "all errors are counted, whichever word was right.":
+            said(lambda g,t: g != t),
+        "these are the words that were right, not those that were said.":
+            right(lambda g,t: g != t),
+        "these are shares; return how often.":
+            {k: n/want.total() for k,n in want.items()}}
 
 # %% ../../nbs/solutions/10_copying.ipynb #2db5f152
 @checker()
 def confusion(
-    f, # `f(guess, y, word)`: two tensors of one shape, an id → dict: id of a wrong guess → how often
+    f, # `f(guess, y, word)`: two tensors of one shape, an id → dict: id → how often
 ):
     "Check a count of what is said, wrongly, in place of a word."
+    flatten = "Flatten first: `.flatten().tolist()`, or pick with a mask."
     for shape in ((60,), (4, 30)):
-        y = torch.randint(5, shape); guess = torch.where(torch.rand(shape) < .4, y, torch.randint(5, shape))
+        y = torch.randint(5, shape)
+        guess = torch.where(torch.rand(shape) < .4, y, torch.randint(5, shape))
         pairs = list(zip(guess.flatten().tolist(), y.flatten().tolist()))
         want = Counter(g for g,t in pairs if t == 3 != g)
-        wrongs = {"the right guesses are counted, too.": Counter(g for g,t in pairs if t == 3),
-            "this is the other way round: what was right where the word was said.": Counter(t for g,t in pairs if g == 3 != t),
-            "all errors are counted, whichever word was right.": Counter(g for g,t in pairs if g != t),
-            "these are the words that were right, not those that were said.": Counter(t for g,t in pairs if g != t),
-            "these are shares; return how often.": {k: n/want.total() for k,n in want.items()}}
-        got = _counts(run_answer(f, guess.clone(), y.clone(), 3, hints={'unhashable': "Flatten first: `.flatten().tolist()`, or pick with a mask."}))
-        for fault,value in wrongs.items(): require(got == want or got != value, f"The wrong guesses in place of word 3: {fault}")
-        require(got == want, f"The wrong guesses in place of word 3 are {dict(want)}, not {({k: int(v) if v == int(v) else v for k,v in got.items()})}.")
+        mine,theirs = guess.clone(),y.clone()
+        got = _counts(run_answer(f, mine, theirs, 3, hints={'unhashable': flatten}))
+        require(torch.equal(mine, guess) and torch.equal(theirs, y),
+                "The tensors that were handed in are changed in place.")
+        for fault,value in _wrong_counts(pairs, want).items():
+            require(got == want or got != value,
+                    f"The wrong guesses in place of word 3: {fault}")
+        require(got == want, f"The wrong guesses in place of word 3 are {dict(want)}, "
+                             f"not {_whole(got)}.")
 
 # %% ../../nbs/solutions/10_copying.ipynb #b91eaee0
-def _nine_thousand(): # name → a rewriting in which nine stands in front of thousand; '' if there is none
-    corpus = human_numbers(); vocab,train = corpus.vocab,corpus.split()[0]
-    row,habits,found = train[28_000:28_016],Habits(train, len(vocab)),{}
-    at = ((train == vocab['nine']) & (train.roll(-1) == vocab['thousand'])).nonzero().flatten() # on a ring, wherever it begins
-    found['moving'] = vocab.decode(train[at[0]:at[0]+8]) if len(at) else ''
+@cache
+def _nine_thousand(): # name → a rewriting with nine in front of thousand; '' if none
+    corpus = human_numbers()
+    vocab,train = corpus.vocab,corpus.split()[0]
+    # on a ring, wherever it begins
+    follows = train.roll(-1) == vocab['thousand']
+    at = ((train == vocab['nine']) & follows).nonzero().flatten()
+    found = {'moving': vocab.decode(train[at[0]:at[0]+8]) if len(at) else ''}
+    row,habits = train[28_000:28_016],Habits(train, len(vocab))
     for how in (trade_words, trade_before, borrow):
         texts = (vocab.decode(how(row, habits)) for _ in range(5000))
         found[how.__name__] = next((t for t in texts if 'nine thousand' in t), '')
     return found
+
+def _names(answer): # a collection of names, or of functions → a set of names
+    if isinstance(answer, dict): answer = list(answer)
+    require(isinstance(answer, (set, frozenset, list, tuple)),
+            "Answer with a set of names, such as {'moving', 'borrow'}, "
+            f"not {type(answer).__name__}.")
+    return {getattr(n, '__name__', None) or str(n) for n in answer}
 
 # %% ../../nbs/solutions/10_copying.ipynb #e858707a
 @checker()
@@ -60,20 +100,39 @@ def strangers(
 ):
     "Check who may put *nine* in front of *thousand*, by drawing."
     found = _nine_thousand()
-    if isinstance(names, str): names = [n for n in names.replace(',', ' ').split() if n]
-    require(isinstance(names, (set, frozenset, list, tuple)), f"Answer with a set of names, such as {{'moving', 'borrow'}}, not {type(names).__name__}.")
-    names = {getattr(n, '__name__', None) or str(n) for n in names}
+    if isinstance(names, str): names = names.replace(',', ' ').split()
+    names = _names(names)
     odd = sorted(names - found.keys())
-    require(not odd, f"{odd[0] if odd else ''!r} is none of them; choose among {', '.join(found)}.")
+    if odd:
+        raise CheckFailed(f"{odd[0]!r} is none of them; choose among "
+                          f"{', '.join(found)}.")
     for n,text in found.items():
-        require(n not in names or text, f"`{n}` never does: a random origin moves the rows, but not a word of them. In front of *thousand* stay the same eight.")
+        require(n not in names or text,
+                f"`{n}` never does: a random origin moves the rows, but not a word of "
+                "them. In front of *thousand* stay the same eight.")
         require(n in names or not text, f"`{n}` does it too. A rewriting: {text}.")
 
 # %% ../../nbs/solutions/10_copying.ipynb #a064b8fe
-def _run_lengths(words): # word → mean length of the runs of one word in front of it; the text is read as a ring
+@cache
+def _run_lengths(): # word → mean run in front of it; the text is read as a ring
+    words = human_numbers().vocab.decode(human_numbers().split()[0]).split()
     before = {}
     for a,c in zip(words, words[1:] + words[:1]): before.setdefault(c, []).append(a)
-    return {c: len(v)/(1 + sum(p != q for p,q in zip(v, v[1:]))) for c,v in before.items()}
+    def runs(v): return 1 + sum(p != q for p,q in zip(v, v[1:]))
+    return {c: len(v)/runs(v) for c,v in before.items()}
+
+def _wrong_shares(runs, row): # a share → what is wrong with it
+    return {
+        row.count('thousand')/len(row):
+            "that is how often the word occurs. The dice are loaded: a place weighs as "
+            "much as the run in front of its word is long.",
+        runs['thousand']/sum(runs.values()):
+            "that is its share of the run lengths, each word once. But a word that "
+            "occurs more often is drawn more often.",
+        1/30: "not every word has the same chance.",
+        1: "not always: the other words weigh something, too.",
+        0: "it is drawn, and often.",
+        .8: "that is the share of rows that are rewritten at all."}
 
 # %% ../../nbs/solutions/10_copying.ipynb #5ed3af0f
 @checker()
@@ -81,55 +140,86 @@ def place_share(
     share, # A number from 0 to 1
 ):
     "Check how often `Habits.place` picks *thousand* in a row of the four thousands."
-    corpus = human_numbers(); train = corpus.vocab.decode(corpus.split()[0]).split()
-    runs,row = _run_lengths(train),train[28_001:28_785]
+    corpus = human_numbers()
+    runs = _run_lengths()
+    row = corpus.vocab.decode(corpus.split()[0][28_001:28_785]).split()
     want = runs['thousand']*row.count('thousand')/sum(runs[w] for w in row)
     if isinstance(share, torch.Tensor) and share.numel() == 1: share = share.item()
-    require(not (isinstance(share, (int, float)) and 1 < share <= 100), "A share is a number from 0 to 1, not a percentage.")
-    compare_choice("The share of *thousand*", share, want, tol=.02, wrongs={
-        row.count('thousand')/len(row): "that is how often the word occurs. The dice are loaded: a place weighs as much as the run in front of its word is long.",
-        runs['thousand']/sum(runs.values()): "that is its share of the run lengths, each word once. But a word that occurs more often is drawn more often.",
-        1/30: "not every word has the same chance.", 1: "not always: the other words weigh something, too.", 0: "it is drawn, and often.",
-        .8: "that is the share of rows that are rewritten at all."},
-        hint="Add up `habits.run_length[row[1:]]`: all of it, and the part of *thousand*.")
+    percent = isinstance(share, (int, float)) and 1 < share <= 100
+    require(not percent, "A share is a number from 0 to 1, not a percentage.")
+    compare_choice("The share of *thousand*", share, want, tol=.02,
+        wrongs=_wrong_shares(runs, row),
+        hint="Add up `habits.run_length[row[1:]]`: all of it, and the part of "
+             "*thousand*.")
 
 # %% ../../nbs/solutions/10_copying.ipynb #215386ca
-def _streams(): # what it is → (batches, is it a stream?)
-    rows,rename = torch.randint(9, (6, 17)),lambda r,k=1: (r + k) % 9
-    cut = lambda x,y: list(zip(x.split(5, 1), y.split(5, 1)))           # three batches of five words, one of a single word
-    x,y = rows[:, :-1],rows[:, 1:]
-    honest,one = cut(x, y),x.clone(); one[2] = rename(x[2])
-    late = x.clone(); late[:, 10:] = rename(x[:, 10:])
-    return {'a plain stream': (honest, True), 'a stream whose rows were rewritten, x and y alike': (cut(rename(x), rename(y)), True),
-        'a single batch': (honest[:1], True), 'a single batch in which x alone was rewritten': (cut(rename(x), y)[:1], False), 'a text of one word': (cut(x*0, y*0), True),
-        'batches in which x alone was rewritten': (cut(rename(x), y), False), 'batches in which y alone was rewritten': (cut(x, rename(y)), False),
-        'batches in which one row of x was rewritten': (cut(one, y), False),
-        'batches of which only the later ones have x rewritten': (cut(late, y), False),
-        'batches that were rewritten one by one, each in its own way': ([(rename(a, k), rename(b, k)) for k,(a,b) in enumerate(honest)], False),
-        'batches in random order': ([honest[k] for k in (2, 0, 1)], False),
-        'batches whose rows change places': ([(a.roll(k, 0), b.roll(k, 0)) for k,(a,b) in enumerate(honest)], False),
-        'batches whose targets are the words themselves': (cut(x, x), False)}
+def _rename(rows, k=1): return (rows + k) % 9
+# three batches of five words, and one of a single word
+def _cut(x, y): return list(zip(x.split(5, 1), y.split(5, 1)))
+
+def _streams(x, y): # what it is → batches, all of them streams
+    honest = _cut(x, y)
+    return {
+        'a plain stream': honest,
+        'a stream whose rows were rewritten, x and y alike':
+            _cut(_rename(x), _rename(y)),
+        'a single batch': honest[:1],
+        'a plain stream whose last batch is one word wide': honest[-2:],
+        'a text of one word': _cut(x*0, y*0)}
+
+# %% ../../nbs/solutions/10_copying.ipynb #s10-nostream
+def _no_streams(x, y): # what it is → batches, none of them a stream
+    honest = _cut(x, y)
+    one = x.clone()
+    one[2] = _rename(x[2])
+    late = x.clone()
+    late[:, 10:] = _rename(x[:, 10:])
+    each = [(_rename(a, k), _rename(b, k)) for k,(a,b) in enumerate(honest)]
+    turned = [(a.roll(k, 0), b.roll(k, 0)) for k,(a,b) in enumerate(honest)]
+    return {
+        'a single batch in which x alone was rewritten': _cut(_rename(x), y)[:1],
+        'batches in which x alone was rewritten': _cut(_rename(x), y),
+        'batches in which y alone was rewritten': _cut(x, _rename(y)),
+        'batches in which one row of x was rewritten': _cut(one, y),
+        'batches of which only the later ones have x rewritten': _cut(late, y),
+        'batches that were rewritten one by one, each in its own way': each,
+        'batches in random order': [honest[k] for k in (2, 0, 1)],
+        'batches whose rows change places': turned,
+        'batches whose targets are the words themselves': _cut(x, x)}
 
 # %% ../../nbs/solutions/10_copying.ipynb #fa8ef739
+def _said(f, batches, what): # what a test of streams says: True or False
+    try: got = f([(x.clone(), y.clone()) for x,y in batches])
+    except AssertionError: return False
+    except Exception as e:
+        run_answer(f, batches)
+        raise CheckFailed(f"Your test stops at {what}.") from e
+    if got is None: return True  # nothing was asserted in vain
+    if isinstance(got, bool): return got
+    try: got = got.item()        # a tensor's or numpy's True
+    except (AttributeError, RuntimeError, ValueError) as e:
+        raise CheckFailed("Say True or False once, for all batches together; for "
+                          f"{what} this is {type(got).__name__}.") from e
+    return bool(got)
+
+# %% ../../nbs/solutions/10_copying.ipynb #s10-stream
 @checker()
 def stream_test(
-    f, # `f(batches)`: list of (x, y), both (bs, seq_len) → is it a stream? True or False, or an `assert` that fails
+    f, # `f(batches)`: list of (x, y), both (bs, seq_len) → True or False, or it asserts
 ):
     "Check a test of streams: it lets each honest one pass, and none of the others."
-    for what,(batches,is_stream) in _streams().items():
-        try: got = f([(x.clone(), y.clone()) for x,y in batches])
-        except AssertionError: got = False
-        except Exception as e: run_answer(f, batches); raise CheckFailed(f"Your test stops at {what}.") from e
-        if got is None: got = True                                     # nothing was asserted in vain
-        try: got = got if isinstance(got, bool) else got.item()        # a tensor's or numpy's True
-        except (AttributeError, RuntimeError, ValueError) as e:
-            raise CheckFailed(f"Say True or False once, for all batches together; for {what} this is {type(got).__name__}.") from e
-        require(bool(got) or not is_stream, f"Your test refuses {what}; nothing is wrong with it.")
-        require(is_stream or not bool(got), f"Your test accepts {what}.")
+    rows = torch.randint(9, (6, 17))
+    x,y = rows[:, :-1],rows[:, 1:]
+    for what,batches in _streams(x, y).items():
+        require(_said(f, batches, what),
+                f"Your test refuses {what}; nothing is wrong with it.")
+    for what,batches in _no_streams(x, y).items():
+        require(not _said(f, batches, what), f"Your test accepts {what}.")
 
 # %% ../../nbs/solutions/10_copying.ipynb #b8e3b94d
-def _deserved(words, start): # how many numbers are right, by looking each up in the list of all
-    value,n,at = {number_words(k): k for k in range(1, 10_000)},0,start
+def _deserved(words, start): # how many are right, each looked up in the list of all
+    value = {number_words(k): k for k in range(1, 10_000)}
+    n,at = 0,start
     for text in ' '.join(words).split('.'):
         k = value.get(text.strip())
         if k != at + 1 and (at, k) != (7999, 8001): break
@@ -137,68 +227,133 @@ def _deserved(words, start): # how many numbers are right, by looking each up in
         if k == 9999: break
     return n
 
+_judge_hints = {
+    'positional argument': "It is called as `count_right` is: words, start.",
+    'NoneType': "A judge must expect words that are no number: `read_number` then "
+                "says None."}
+
 def _verdict(judge, words, start):
-    res = run_answer(judge, list(words), start, hints={'positional argument': "It is called as `count_right` is: words, start.",
-        'NoneType': "A judge must expect words that are no number: `read_number` then says None."})
-    require(isinstance(res, (tuple, list)) and len(res) == 2 and isinstance(res[0], int), "A judge returns two things, as `count_right` does: how many are right, and what stood in place of the next one.")
+    require(callable(judge), f"`my_judge` should be a function, like `count_right`, "
+                             f"not {type(judge).__name__}.")
+    res = run_answer(judge, list(words), start, hints=_judge_hints)
+    ok = isinstance(res, (tuple, list)) and len(res) == 2 and isinstance(res[0], int)
+    require(ok, "A judge returns two things, as `count_right` does: how many are "
+                "right, and what stood in place of the next one.")
     return tuple(res)
+
+# %% ../../nbs/solutions/10_copying.ipynb #s10-chapter
+def _chapter_tests(judge): # the three of the chapter
+    def say(ns): return ' . '.join(map(number_words, ns)).split()
+    failed = "A test of the chapter fails"
+    text = say(range(8101, 10_000))
+    got = _verdict(judge, text, 8100)
+    require(got == (1899, ''),
+            f"{failed}: for the text itself your judge says {got}, not (1899, '').")
+    planted = say(n if n != 8765 else 8764 for n in range(8101, 10_000))
+    got = _verdict(judge, planted, 8100)
+    require(got == (664, 'eight thousand seven hundred sixty four'),
+            f"{failed}: the mistake planted at 8765 should end it after 664 numbers, "
+            f"and your judge says {got}.")
+    order = torch.randperm(len(text), generator=torch.Generator().manual_seed(0))
+    got = _verdict(judge, [text[i] for i in order], 8100)
+    require(got[0] <= 1,
+            f"{failed}: shuffled words get {got[0]}, and should get 0 or 1.")
 
 # %% ../../nbs/solutions/10_copying.ipynb #a8cfb389
 @checker()
 def lenient_judge(
-    judge,          # Like `count_right`: (words, start) → how many numbers are right, and the first wrong one
+    judge,          # Like `count_right`: (words, start) → how many are right, a text
     words,          # Words for which it is too kind
     start:int=8100, # The number before the first of them
 ):
-    "Check a judge with a planted bug: it passes the chapter's tests, and gives more than is deserved."
-    say = lambda ns: ' . '.join(map(number_words, ns)).split()
-    text,planted = say(range(8101, 10_000)),say(n if n != 8765 else 8764 for n in range(8101, 10_000))
-    shuffled = [text[i] for i in torch.randperm(len(text), generator=torch.Generator().manual_seed(0))]
-    got = _verdict(judge, text, 8100)
-    require(got == (1899, ''), f"A test of the chapter fails: for the text itself your judge says {got}, not (1899, '').")
-    got = _verdict(judge, planted, 8100)
-    require(got == (664, 'eight thousand seven hundred sixty four'), f"A test of the chapter fails: the mistake planted at 8765 should end it after 664 numbers, and your judge says {got}.")
-    got = _verdict(judge, shuffled, 8100)
-    require(got[0] <= 1, f"A test of the chapter fails: shuffled words get {got[0]}, and should get 0 or 1.")
+    "Check a judge with a planted bug: it passes the chapter's tests, and is too kind."
+    _chapter_tests(judge)
     if isinstance(words, str): words = words.split()
-    require(isinstance(words, (list, tuple)) and words and all(isinstance(w, str) for w in words), "`words` should be a list of words, such as 'nine . ten .'.split().")
+    listed = isinstance(words, (list, tuple)) and len(words) > 0
+    require(listed and all(isinstance(w, str) for w in words),
+            "`words` should be a list of words, such as 'nine . ten .'.split().")
     got,just = _verdict(judge, words, start)[0],_deserved(words, start)
-    require(got >= just, f"Your judge is too strict: it gives {got} where {just} are right.")
-    require(got > just, f"Your judge passes the tests, and is just: it gives {got} for these words, and {just} are right. What do the three tests never show it?")
+    require(got >= just,
+            f"Your judge is too strict: it gives {got} where {just} are right.")
+    require(got > just,
+            f"Your judge passes the tests, and is just: it gives {got} for these "
+            f"words, and {just} are right. What do the three tests never show it?")
 
 # %% ../../nbs/solutions/10_copying.ipynb #44209c80
-def _contract(f, row, habits, what): # called twice with the same dice: like the row, and the row itself left alone
+_tale = ('anna has a boat . anna sails . ben has a kite . ben flies . '
+         'carla has a book . carla reads . ')*9
+_row_hints = {
+    'single memory': "What `habits.place` returns are words of the row itself, and the "
+                     "row is changed in place: start from `row.clone()`.",
+    'positional argument': "It is called with a row and the habits of the text."}
+
+def _contract(f, row, habits, what): # twice with the same dice
     out = []
+    known = f"It was given {what}. No id and no length may be taken for granted."
     for _ in range(2):
-        torch.manual_seed(7); mine = row.clone()
-        new = run_answer(f, mine, habits, hints={'single memory': "What `habits.place` returns are words of the row itself, and the row is changed in place: start from `row.clone()`.", 'index': f"It was given {what}. No id and no length may be taken for granted.",
-            'positional argument': "It is called with a row and the habits of the text."})
-        require(torch.equal(mine, row), "The row that was handed in is changed in place: start from `row.clone()`.")
-        require(isinstance(new, torch.Tensor) and new.shape == row.shape and new.dtype == row.dtype,
-            f"Given {what}, return a tensor of whole numbers, as many as there are: {tuple(row.shape)}.")
-        require(0 <= int(new.min()) and int(new.max()) < habits.n_words, f"Given {what}, there is an id in the new row that no word has. Which words may be used, `habits` tells.")
+        torch.manual_seed(7)
+        mine = row.clone()
+        new = run_answer(f, mine, habits, hints={**_row_hints, 'ndex': known})
+        require(torch.equal(mine, row), "The row that was handed in is changed in "
+                                        "place: start from `row.clone()`.")
+        alike = isinstance(new, torch.Tensor) and new.dtype == row.dtype
+        require(alike and new.shape == row.shape,
+                f"Given {what}, return a tensor of whole numbers, as many as there "
+                f"are: {tuple(row.shape)}.")
+        require(0 <= int(new.min()) and int(new.max()) < habits.n_words,
+                f"Given {what}, there is an id in the new row that no word has. Which "
+                "words may be used, `habits` tells.")
         out.append(new)
-    require(torch.equal(*out), "With the same seed it should do the same: take all random numbers from torch.")
+    require(torch.equal(*out), "With the same seed it should do the same: take all "
+                               "random numbers from torch.")
+
+# %% ../../nbs/solutions/10_copying.ipynb #s10-strange
+def _strange(f, row, habits, thousand, name): # sixty rewritings of a row
+    at = (row[1:] == thousand).nonzero()[:, 0]
+    rest = torch.ones_like(row, dtype=torch.bool)
+    rest[at] = False
+    news = [run_answer(f, row.clone(), habits) for _ in range(60)]
+    news = torch.stack(news) # (60, n)
+    said,n = Counter(news[:, at[0]].tolist()).most_common(1)[0]
+    require(n <= 42, f"In front of *thousand*, {n} of 60 rewritings of a row say "
+                     f"*{name(said)}*: that can still be learned by heart.")
+    stays = row[at][1:] == row[at][:-1]  # the digit of the number before
+    kept = (news[:, at][:, 1:] == news[:, at][:, :-1])[:, stays].float().mean()
+    require(kept > .9, "A row must be true to itself: where the word in front of "
+                       "*thousand* was the one of the number before, it now is so in "
+                       f"{float(kept):.0%} of the places. One draw for the row, not "
+                       "one for each place.")
+    require(set(news[:, at[0]].tolist()) - set(habits.course(thousand).tolist()),
+            "In front of *thousand* there are only words that were seen there before. "
+            "*nine* stays a stranger.")
+    same = (news == row)[:, rest].float().mean()
+    require(same > .7, f"Apart from the words in front of *thousand*, only "
+                       f"{float(same):.0%} of the words are left as they were. What is "
+                       "worth knowing by heart should stay.")
 
 # %% ../../nbs/solutions/10_copying.ipynb #7379e203
 @checker()
 def rewriting(
     f, # `f(row, habits)`: (n,) ids, `Habits` → (n,) ids
 ):
-    "Check a rewriting function: strangers in front of *thousand*, each row true to itself, the rest left as it was."
-    tale = Corpus.from_text('anna has a boat . anna sails . ben has a kite . ben flies . carla has a book . carla reads . ' * 9)
-    corpus = human_numbers(); vocab,train = corpus.vocab,corpus.split()[0]
-    habits,thousand = Habits(train, len(vocab)),vocab['thousand']
-    for what,row,h in (('a row of the four thousands', train[28_000:28_785], habits), ('a short row', train[28_000:28_012], habits),
-                       ('a row without any *thousand*', train[1000:1785], habits), ('a row of another text', tale.ids[:40], Habits(tale.ids, len(tale.vocab)))): _contract(f, row, h, what)
-    for row in (train[28_000:28_785], train[31_000:31_785]):
-        at = (row[1:] == thousand).nonzero()[:, 0]; old = row[at]; rest = torch.ones_like(row, dtype=torch.bool); rest[at] = False
-        news = torch.stack([f(row.clone(), habits) for _ in range(60)]) # (60, n)
-        names,n = Counter(news[:, at[0]].tolist()).most_common(1)[0]
-        require(n <= 42, f"In front of *thousand*, {n} of 60 rewritings of a row say *{vocab[names]}*: that can still be learned by heart.")
-        stays = old[1:] == old[:-1]                                    # the same digit as in the number before
-        kept = float((news[:, at][:, 1:] == news[:, at][:, :-1])[:, stays].float().mean())
-        require(kept > .9, f"A row must be true to itself: where the word in front of *thousand* was the one of the number before, it now is so in {kept:.0%} of the places. One draw for the row, not one for each place.")
-        require(set(news[:, at[0]].tolist()) - set(habits.course(thousand).tolist()), "In front of *thousand* there are only words that were seen there before. *nine* stays a stranger.")
-        same = float((news == row)[:, rest].float().mean())
-        require(same > .7, f"Apart from the words in front of *thousand*, only {same:.0%} of the words are left as they were. What is worth knowing by heart should stay.")
+    "Check a rewriting: strangers, rows true to themselves, all other words kept."
+    require(f not in (borrow, trade_before, trade_words),
+            f"`{getattr(f, '__name__', f)}` is the chapter's; write one of your own.")
+    corpus,tale = human_numbers(),Corpus.from_text(_tale)
+    vocab,train = corpus.vocab,corpus.split()[0]
+    habits,others = Habits(train, len(vocab)),Habits(tale.ids, len(tale.vocab))
+    for what,row,h in (('a row of the four thousands', train[28_000:28_785], habits),
+                       ('a short row', train[28_000:28_012], habits),
+                       ('a row without any *thousand*', train[1000:1785], habits),
+                       ('a row of another text', tale.ids[:40], others)):
+        _contract(f, row, h, what)
+    _strange(f, train[28_000:28_785], habits, vocab['thousand'], vocab.__getitem__)
+    # the same text, its words numbered otherwise: this shows an id taken for granted
+    new = torch.arange(len(vocab)).roll(7)
+    names = {int(new[i]): w for i,w in enumerate(vocab)}
+    habits = Habits(new[train], len(vocab))
+    row,thousand = new[train[31_000:31_785]],new[vocab['thousand']]
+    try: _strange(f, row, habits, thousand, names.get)
+    except CheckFailed as e:
+        raise CheckFailed("With the words numbered in another way, it fails. No id may "
+                          f"be taken for granted: `habits` tells which. {e}") from e

@@ -11,7 +11,28 @@ __all__ = ['first_seen', 'n_batches', 'dot_share', 'reads_on', 'left_out', 'rows
 import numbers
 import torch
 from .core import *
-from ..data import human_numbers, number_words
+from ..data import human_numbers, lm_dataloaders, number_words
+
+# %% ../../nbs/solutions/00_data.ipynb #0s0d0001
+def _python(v):
+    "Arrays and tensors as Python's numbers and lists; all else as it is."
+    return v.tolist() if hasattr(v, 'tolist') and not isinstance(v, type) else v
+
+def _function(f, takes):
+    require(callable(f), f"A function is wanted, `{takes}`, not {type(f).__name__}: "
+                         "hand in the function itself, not its result.")
+
+# %% ../../nbs/solutions/00_data.ipynb #0s0d0002
+def _right_words(found, want, words):
+    require(not any(str(n) in want for n in found.values()),
+        "The word comes first, then its number: word → number.")
+    require(set(found) != set(sorted(words)[-5:]),
+        "These words come last in the alphabet; a vocabulary follows the text.")
+    require(set(found) != set(words[:5]),
+        "These five words come first; the last ones are `vocab.words[-5:]`.")
+    require(len(found) == 5, f"Five words are asked for, not {len(found)}.")
+    odd = ', '.join(str(w) for w in found if w not in want)
+    require(not odd, f"Not among the last five words, `vocab.words[-5:]`: {odd}.")
 
 # %% ../../nbs/solutions/00_data.ipynb #b446d66e
 @checker()
@@ -23,31 +44,35 @@ def first_seen(
     first = {}
     for n in range(1, 8000):
         for w in number_words(n).split(): first.setdefault(w, n)
+    want = dict(list(first.items())[-5:])
     tokens = ' . '.join(map(number_words, range(1, 8000))).split()
-    words,want = list(dict.fromkeys(tokens)),dict(list(first.items())[-5:])
-    require(not any(str(n) in want for n in found.values()), "The word comes first, then its number: word → number.")
-    require(set(found) != set(sorted(words)[-5:]), "These words come last in the alphabet; a vocabulary has the order of the text.")
-    require(set(found) != set(words[:5]), "These five words come first; the last ones are `vocab.words[-5:]`.")
-    require(len(found) == 5, f"Five words are asked for, not {len(found)}.")
-    odd = [w for w in found if w not in want]
-    require(not odd, f"Not among the last five words, `vocab.words[-5:]`: {', '.join(map(str, odd))}.")
+    words = list(dict.fromkeys(tokens))
+    _right_words(found, want, words)
     for w,n in found.items():
-        n = getattr(n, 'tolist', lambda: n)()                          # arrays and tensors → numbers
-        require(isinstance(n, numbers.Real), f"The number of {w!r} should be a number, not {n!r}.")
+        n = _python(n)
+        require(isinstance(n, numbers.Real), f"The number of {w!r} should be a number, "
+                                             f"not {n!r}.")
         compare_choice(f"The number of {w!r}", n, want[w], {
-            words.index(w): "this is the word's id.", want[w]-1: "one too small. The list of the lines starts at 0, the numbers start at 1.",
-            tokens.index(w): "this is the word's place in the stream of tokens."}, hint="Which is the smallest number that needs this word?")
+            words.index(w): "this is the word's id.",
+            want[w]-1: "one too small. The list of the lines starts at 0, the numbers "
+                       "start at 1.",
+            tokens.index(w): "this is the word's place in the stream of tokens."},
+            hint="Which is the smallest number that needs this word?")
 
 # %% ../../nbs/solutions/00_data.ipynb #2c65bc18
-def _numbers(what, got, names): # several numbers, whatever holds them → a list
-    got = getattr(got, 'tolist', lambda: got)()
-    require(isinstance(got, (list, tuple)) and len(got) == len(names), f"{what}: give {len(names)} numbers, ({', '.join(names)}).")
-    got = [getattr(v, 'tolist', lambda: v)() for v in got]
+def _numbers(what, got, names):
+    "Several numbers, whatever holds them → a list."
+    got = _python(got)
+    require(isinstance(got, (list, tuple)) and len(got) == len(names),
+        f"{what}: give {len(names)} numbers, ({', '.join(names)}).")
+    got = [_python(v) for v in got]
     for v,name in zip(got, names):
-        require(isinstance(v, numbers.Real) and not isinstance(v, bool), f"{what}: {name} should be a number, not {v!r}.")
+        require(isinstance(v, numbers.Real) and not isinstance(v, bool),
+            f"{what}: {name} should be a number, not {v!r}.")
     return [v if isinstance(v, int) else float(v) for v in got]
 
-def _lengths(n, seq_len): # the classic split: tokens for training, tokens for validation
+def _lengths(n, seq_len):
+    "The classic split: tokens for training, tokens for validation."
     n_seqs = len(range(0, n-seq_len-1, seq_len))
     cut = int(n_seqs*.8) * seq_len
     return cut, n-cut
@@ -58,127 +83,229 @@ def n_batches(
     found, # (batches with bs=1, batches with bs=128), both with seq_len=16
 ):
     "Check the number of training batches for two batch sizes."
-    n = len(human_numbers()); n_train,n_valid = _lengths(n, 16)
-    for bs,got in zip((1, 128), _numbers("The numbers of batches", found, ('bs=1', 'bs=128'))):
+    n = len(human_numbers())
+    n_train,n_valid = _lengths(n, 16)
+    at64 = (n_train-1) // (64*16)
+    names = 'bs=1', 'bs=128'
+    for bs,got in zip((1, 128), _numbers("The numbers of batches", found, names)):
         count = lambda n_tokens: (n_tokens-1) // (bs*16)
-        at64 = (n_train-1) // (64*16)
         compare_choice(f"The number of batches with bs={bs}", got, count(n_train), {
-            at64*64/bs: "64 rows give 49 batches *and a rest*. Start from the number of tokens.",
+            at64*64/bs: "64 rows give 49 batches *and a rest*. Start from the number "
+                        "of tokens.",
             at64*bs/64: "more rows at a time need fewer batches, not more.",
-            -(-(n_train-1) // (bs*16)): "the last of these would be narrower than the others. It is left out.",
-            n_train // (bs*16): "the last word of a batch needs a target too: one word more than `bs*seq_len`.",
-            count(n): "this is the whole text; a fifth of it is kept back for validation.", count(n_valid): "this is the validation part.",
-            (n_train-1) // bs: "this is the length of a row; a batch takes `seq_len` words of it."},
+            -(-(n_train-1) // (bs*16)): "the last of these would be narrower than the "
+                                        "others. It is left out.",
+            n_train // (bs*16): "the last word of a batch needs a target too: one word "
+                                "more than `bs*seq_len`.",
+            count(n): "this is the whole text; a fifth of it is kept for validation.",
+            count(n_valid): "this is the validation part.",
+            (n_train-1) // bs: "this is the length of a row; a batch takes `seq_len` "
+                               "words of it."},
             hint="How many times does `bs*seq_len` go into the training part?")
+
+# %% ../../nbs/solutions/00_data.ipynb #0s0d0003
+def _targets(ids):
+    "(validation, training) targets of either loader; those with the narrower rest."
+    ys = ids[3:len(ids)-1:3]
+    cut = int(len(ys)*.8)
+    threes = ys[cut:],ys[:cut//64*64]
+    n,_ = _lengths(len(ids), 16)
+    whole = lambda ids: ids[1:(len(ids)-1)//1024*1024 + 1]  # batches of 64 rows of 16
+    return threes, (whole(ids[n:]), whole(ids[:n])), ids[n+1:]
 
 # %% ../../nbs/solutions/00_data.ipynb #feed7e65
 @checker()
 def dot_share(
-    found, # (share among the validation targets of `nword_dataloaders`, the same of `lm_dataloaders`)
+    found, # (share among the targets of `nword_dataloaders`, of `lm_dataloaders`)
 ):
     "Check the share of dots among the validation targets, for both kinds of loaders."
-    corpus = human_numbers(); ids = corpus.ids; dot,thousand = (corpus.vocab.words.index(w) for w in ('.', 'thousand'))
+    names = 'nword_dataloaders', 'lm_dataloaders'
+    shares = _numbers("The shares of the dot", found, names)
+    require(not any(v > 1 for v in shares),
+        "A share is wanted, between 0 and 1: the mean of `y == vocab['.']`.")
+    corpus = human_numbers()
+    dot,thousand = (corpus.vocab.words.index(w) for w in ('.', 'thousand'))
     share = lambda y, word=dot: (y == word).double().mean().item()
-    ys = ids[3:len(ids)-1:3]; cut = int(len(ys)*.8)
-    three,three_train = ys[cut:],ys[:cut//64*64]
-    whole = lambda ids: ids[1:(len(ids)-1)//1024*1024 + 1]             # the targets of whole batches, 64 rows of 16
-    n,_ = _lengths(len(ids), 16)
-    row,row_train = whole(ids[n:]),whole(ids[:n])
-    shares = _numbers("The shares of the dot", found, ('nword_dataloaders', 'lm_dataloaders'))
-    require(not any(v > 1 for v in shares), "A share is wanted, between 0 and 1: the mean of `y == vocab['.']`.")
-    cases = zip(('nword_dataloaders', 'lm_dataloaders'), shares, (three, row), (three_train, row_train))
-    for name,got,y,y_train in cases:
-        own = {share(three, thousand): "this is the share of *thousand*."} if y is three else {
-            share(ids[n+1:]): "the narrower rest is counted too; the loader leaves it out."}
-        compare_choice(f"The share with {name}", got, share(y), {**own, share(y_train): "these are the targets of the training part.",
-            share(ids): "this is the whole text; the validation targets are asked for.",
-            share(row if y is three else three): "this is the share with the other loaders.",
+    (three,three_train),(row,row_train),rest = _targets(corpus.ids)
+    own = ({share(three, thousand): "this is the share of *thousand*."},
+           {share(rest): "the narrower rest is counted too; the loader leaves it out."})
+    for name,got,y,y_train,other,special in zip(names, shares, (three, row),
+                                    (three_train, row_train), (row, three), own):
+        compare_choice(f"The share with {name}", got, share(y), {**special,
+            share(y_train): "these are the targets of the training part.",
+            share(corpus.ids): "this is the whole text; the validation targets are "
+                               "asked for.",
+            share(other): "this is the share with the other loaders.",
             round(share(y), 3): "give one digit more; words differ in the fourth.",
             round(share(y), 2): "give two digits more; words differ in the fourth."},
             hint="Lay all `y` of `dls.valid` end to end, and count.", tol=6e-5)
 
 # %% ../../nbs/solutions/00_data.ipynb #1c6805be
-def _batches(ids, bs, seq_len, step=None): # rows by slices alone; windows begin every `step` columns
+def _batches(ids, bs, seq_len, step=None):
+    "Rows by slices alone; windows begin every `step` columns."
     n = (len(ids)-1) // bs
-    cut = lambda k, shift: torch.stack([ids[i*n+k+shift : i*n+min(k+seq_len, n)+shift] for i in range(bs)])
+    def cut(k, shift):
+        end = min(k+seq_len, n)
+        return torch.stack([ids[i*n+k+shift : i*n+end+shift] for i in range(bs)])
     return [(cut(k, 0), cut(k, 1)) for k in range(0, n, step or seq_len)]
 
+# %% ../../nbs/solutions/00_data.ipynb #0s0d0004
+def _good_batches(ids): # batches, what it means if they are refused
+    good = _batches(ids[:50], 4, 3)
+    return good, [
+        (good[:-1], "These batches do read on. A row's first word is the row's last "
+            "*target* in the batch before, and not its last word."),
+        (_batches(ids[:44], 4, 3), "It says no where the last batch is narrower than "
+            "the others; its rows go on like all rows."),
+        (_batches(ids[:50], 1, 3), "It says no to a single row that reads on."),
+        (good[:1], "It says no to a single batch, where nothing is broken.")]
+
+# %% ../../nbs/solutions/00_data.ipynb #0s0d0005
+def _bad_batches(ids, good): # batches, what it means if they are let through
+    mix = lambda order, batches: [(x[order], y[order]) for x,y in batches]
+    starts = range(0, 60, 12)
+    runs = [(ids[k:k+12].view(4, 3), ids[k+1:k+13].view(4, 3)) for k in starts]
+    wide = _batches(ids[:200], 8, 3)
+    every = "change places, and it says yes. *Every* row must go on."
+    return [
+        ([good[2], good[0], good[3], good[1]], "It lets shuffled batches through."),
+        (good[:2] + [good[3], good[2]], "It looks at the first batches alone: the last "
+            "two have changed places, and it says yes."),
+        (good[:2] + mix([0, 2, 1, 3], good[2:]),
+            "Row 0 and row 3 go on, rows 1 and 2 " + every),
+        (wide[:2] + mix([0, 1, 2, 3, 4, 5, 7, 6], wide[2:]),
+            "Six rows of eight go on, the last two " + every),
+        (good[:2] + mix([1, 2, 3, 0], good[2:]), "The rows have moved up by one, and "
+            "it says yes. The next words are there, but in other rows."),
+        (runs, "Here the text runs on from row to row in a batch, not from batch to "
+            "batch in a row, and it says yes."),
+        (_batches(ids[:60], 4, 3, step=4), "A word is left out between batches, and it "
+            "says yes.")]
+
 # %% ../../nbs/solutions/00_data.ipynb #6856c32b
+_reads_on_hints = {
+    'out of range': "A list of a single batch was tried; it has no next one.",
+    'match the size': "Compare a column with a column: `x[:, 0]`, `y[:, -1]`.",
+    'AssertionError': "It should not complain, but return False.",
+    'ambiguous': "Comparing two columns gives one truth a row: `.all()` makes one of "
+                 "them.",
+    'unpack': "Each batch is a pair, `x` and `y`."}
+
+def _asks(f): # the answer's yes or no to a list of batches
+    def ask(batches):
+        copies = [(x.clone(), y.clone()) for x,y in batches]
+        got = _python(run_answer(f, copies, hints=_reads_on_hints))
+        require(isinstance(got, bool), "Return True or False, not "
+                f"{type(got).__name__}: a test that says yes or no.")
+        return got
+    return ask
+
+# %% ../../nbs/solutions/00_data.ipynb #0s0d0008
 @checker()
 def reads_on(
-    f, # `f(batches)`: a list of pairs `x`, `y`, both (bs, seq_len) → does every row go on in the next batch? True or False
+    f, # `f(batches)`: a list of pairs `x`, `y` → does every row go on? True or False
 ):
     "Check a test of the order of batches."
-    ids = torch.randperm(500) + 7; good = _batches(ids[:50], 4, 3)
-    mix = lambda order: lambda xy: tuple(t[order] for t in xy)
-    runs = [(ids[k:k+12].view(4, 3), ids[k+1:k+13].view(4, 3)) for k in range(0, 60, 12)]
-    cases = [(good[:-1], True, "These batches do read on. A row's first word is the row's last *target* in the batch before, and not its last word."),
-        (_batches(ids[:44], 4, 3), True, "It says no where the last batch is narrower than the others; its rows go on like all rows."),
-        (_batches(ids[:50], 1, 3), True, "It says no to batches of a single row that reads on."),
-        (good[:1], True, "It says no to a single batch, where nothing is broken."),
-        ([good[2], good[0], good[3], good[1]], False, "It lets shuffled batches through."),
-        (good[:2] + [good[3], good[2]], False, "It looks at the first batches alone: the last two have changed places, and it says yes."),
-        (good[:2] + [mix([0, 2, 1, 3])(b) for b in good[2:]], False,
-            "Row 0 and row 3 go on, rows 1 and 2 change places, and it says yes. *Every* row must go on."),
-        (good[:2] + [mix([1, 2, 3, 0])(b) for b in good[2:]], False,
-            "The rows have moved up by one, and it says yes. The next words are there, but in other rows."),
-        (runs, False, "Here the text runs on from row to row in a batch, not from batch to batch in a row, and it says yes."),
-        (_batches(ids[:60], 4, 3, step=4), False, "A word is left out between batches, and it says yes.")]
-    for batches,want,fault in cases:
-        got = run_answer(f, [(x.clone(), y.clone()) for x,y in batches],
-            hints={'match the size': "Compare a column with a column: `x[:, 0]`, `y[:, -1]`.",
-            'AssertionError': "It should not complain, but return False.", 'ambiguous': "Comparing two columns gives one truth a row: `.all()` makes one of them.", 'unpack': "Each batch is a pair, `x` and `y`."})
-        got = getattr(got, 'tolist', lambda: got)()
-        require(isinstance(got, bool), f"Return True or False, not {type(got).__name__}: a test that says yes or no.")
-        require(got == want, fault)
+    _function(f, 'f(batches)')
+    ask = _asks(f)
+    ids = torch.randperm(500) + 7
+    good,accepted = _good_batches(ids)
+    if not ask(good[:-1]):
+        own = list(lm_dataloaders(human_numbers()).train)
+        require(not ask(own), "It says yes to the chapter's batches, and no to others "
+            "that read on as well. It should serve for any text: look at the batches.")
+    for batches,fault in accepted: require(ask(batches), fault)
+    for batches,fault in _bad_batches(ids, good): require(not ask(batches), fault)
 
 # %% ../../nbs/solutions/00_data.ipynb #add0e3e2
 @checker()
 def left_out(
     sizes, # (bs, seq_len)
 ):
-    "Check a batch size and a sequence length with which much of the training part is left out."
+    "Check a batch size and a sequence length that leave out much of the training part."
     bs,seq_len = _numbers("The sizes", sizes, ('bs', 'seq_len'))
-    for name,v in (('bs', bs), ('seq_len', seq_len)): require(v >= 1 and float(v).is_integer(),
-        f"{name} should be a whole number of at least 1, not {v}.")
-    bs,seq_len = int(bs),int(seq_len)
+    for name,v in (('bs', bs), ('seq_len', seq_len)):
+        require(isinstance(v, int) and v >= 1,
+            f"{name} should be a whole number of at least 1, not {v}.")
     n_train,n_valid = _lengths(len(human_numbers()), seq_len)
-    require(n_train and min(n_train, n_valid) >= 2*bs,
-        f"`lm_dataloaders` refuses bs={bs}, seq_len={seq_len}: one of the parts has less than two words for each row.")
-    require(n_train > bs*seq_len,
-        f"Not even one batch of {bs} times {seq_len} words is whole. Then the narrower one is kept, and next to nothing is left out.")
-    require(bs*seq_len > 1000, f"A batch has {bs*seq_len} words. What is left out is never more than a batch: take a larger one.")
+    require(n_train and min(n_train, n_valid) >= 2*bs, f"`lm_dataloaders` refuses "
+        f"bs={bs}, seq_len={seq_len}: one of the parts has less than two words for "
+        "each row.")
+    require(n_train > bs*seq_len, f"Not even one batch of {bs} times {seq_len} words "
+        "is whole. Then the narrower one is kept, and next to nothing is left out.")
+    require(bs*seq_len > 1000, f"A batch has {bs*seq_len} words. What is left out is "
+        "never more than a batch: take a larger one.")
     left = n_train - (n_train-1) // (bs*seq_len) * bs*seq_len
-    require(left > 1000,
-        f"With bs={bs} and seq_len={seq_len} only {left} tokens are left out. Batches of this size nearly fill the text; try others.")
+    require(left > 1000, f"With bs={bs} and seq_len={seq_len} only {left} tokens are "
+        "left out. Batches of this size nearly fill the text; try others.")
 
 # %% ../../nbs/solutions/00_data.ipynb #5786baf7
+def _wrong_x(ids, bs, seq_len, k, length, y):
+    window = lambda t: t[:, k*seq_len:(k+1)*seq_len]
+    blocks = ids[k*bs*seq_len:].unfold(0, seq_len, seq_len)[:bs] if k == 0 else y
+    faults = {
+        "here the rows of *one* batch follow one another. Row i must go on in row i of "
+            "the next batch: lay out the whole text as rows, then cut.": blocks,
+        "the text runs down the columns; it should run along the rows.":
+            window(ids[:length*bs].view(length, bs).t()),
+        "this is `y`: every word is one too far.": y}
+    short = length // seq_len * seq_len  # words of a row in whole batches
+    if short < length: faults["the rows are shortened to whole batches. A row has "
+        "`(len(ids)-1) // bs` words; the last batch takes what is left of it."
+        ] = window(ids[:short*bs].view(bs, short))
+    return faults
+
+def _wrong_y(ids, bs, seq_len, k, length, x, y):
+    window = lambda t: t[:, k*seq_len:(k+1)*seq_len]
+    laid = lambda t: t[:length*bs].view(bs, length)
+    return {
+        "the targets are the words themselves; they should be the words after them.": x,
+        "this is the word before, not the word after.": window(laid(ids.roll(1))),
+        "a row ends with its own first word; the target is what comes next in the "
+            "text, the first word of the row below.": window(laid(ids).roll(-1, 1)),
+        "the window ends with its own first word; the target is the first word of the "
+            "next window.": x.roll(-1, 1),
+        "only the target after the last word is there; every word has one.": y[:, -1]}
+
+# %% ../../nbs/solutions/00_data.ipynb #0s0d0006
+def _compare_ids(what, got, want, faults): # ids are names: no difference of two of them
+    hints = {'': "`x` and `y` should be tensors of ids."}
+    got = run_answer(torch.as_tensor, got, hints=hints)
+    if got.shape == want.shape and not same(got, want):
+        for fault,value in faults.items():
+            require(not same(got, value), f"{what}: {fault}")
+        row = next(i for i in range(len(want)) if not same(got[i], want[i]))
+        raise CheckFailed(f"{what}: row {row} should be {want[row].tolist()}, not "
+                          f"{got[row].tolist()}.")
+    compare_answer(what, got, want, faults)
+
+def _pairs(text, got): # what an answer returned → a list of pairs
+    two = lambda b: isinstance(b, (tuple, list, torch.Tensor)) and len(b) == 2
+    require(all(map(two, got)), f"{text}: each batch should be a pair, `x` and `y`.")
+    return [tuple(b) for b in got]
+
+# %% ../../nbs/solutions/00_data.ipynb #0s0d0007
+_rows_hints = {
+    'invalid for input of size': "Rows are of equal length and a word must be left for "
+        "the last target: `(len(ids)-1) // bs` words a row.",
+    'not iterable': "Return a list of pairs.", '0-d': "Return a list of pairs.",
+    'view size is not compatible': "Lay out the rows first, then cut windows out of "
+                                   "them."}
 @checker()
 def rows(
-    f, # `f(ids, bs, seq_len)`: a stream (n_tokens,) → a list of pairs `x`, `y`, both (bs, seq_len), the last one perhaps narrower
+    f, # `f(ids, bs, seq_len)`: a stream → a list of pairs `x`, `y`, both (bs, seq_len)
 ):
-    "Check the layout of a stream in rows, and the batches cut from it: whole, in order, with the targets one word later."
-    hints = {'invalid for input of size': "Rows are of equal length and a word must be left for the last target: `(len(ids)-1) // bs` words a row.",
-             'not iterable': "Return a list of pairs.", 'view size is not compatible': "Lay out the rows first, then cut windows out of them."}
+    "Check the layout of a stream in rows, and the batches that are cut from it."
+    _function(f, 'f(ids, bs, seq_len)')
     for n,bs,seq_len in ((25, 3, 4), (27, 3, 4), (32, 3, 4), (24, 3, 4), (14, 1, 5)):
-        ids,length,text = torch.randperm(n) + 7,(n-1) // bs,f"Of {n} words with bs={bs}, seq_len={seq_len}"
-        want,got = _batches(ids, bs, seq_len),run_answer(lambda: list(f(ids.clone(), bs, seq_len)), hints=hints)
-        require(all(isinstance(b, (tuple, list)) and len(b) == 2 for b in got), "Each batch should be a pair, `x` and `y`.")
-        laid = lambda t: t[:length*bs].view(bs, length)
+        ids,text = torch.randperm(n) + 7,f"Of {n} words with bs={bs}, seq_len={seq_len}"
+        length,want = (n-1) // bs,_batches(ids, bs, seq_len)
+        run = lambda: list(f(ids.clone(), bs, seq_len))
+        got = _pairs(text, run_answer(run, hints=_rows_hints))
         for k,((a,b),(x,y)) in enumerate(zip(got, want)):
-            a,b = (run_answer(torch.as_tensor, t, hints={'': "`x` and `y` should be tensors of ids."}) for t in (a, b))
-            window = lambda t: t[:, k*seq_len:(k+1)*seq_len]
-            compare_answer(f"{text}, `x` of batch {k}", a, x, {
-                "here the rows of *one* batch follow one another. Row i must go on in row i of the next batch: lay out the whole text as rows, then cut.":
-                    ids[k*bs*seq_len:].unfold(0, seq_len, seq_len)[:bs] if k == 0 else y,
-                "the text runs down the columns; it should run along the rows.": window(ids[:length*bs].view(length, bs).t()),
-                "this is `y`: every word is one too far.": y})
-            compare_answer(f"{text}, `y` of batch {k}", b, y, {
-                "the targets are the words themselves; they should be the words after them.": x,
-                "this is the word before, not the word after.": window(laid(ids.roll(1))),
-                "a row ends with its own first word; the target is what comes next in the text, the first word of the row below.":
-                    window(laid(ids).roll(-1, 1)),
-                "the window ends with its own first word; the target is the first word of the next window.": x.roll(-1, 1),
-                "only the target after the last word is there; every word has one.": y[:, -1]})
-        require(len(got) >= len(want), f"{text} there should be {len(want)} batches, not {len(got)}: the last, narrower one counts too.")
-        require(len(got) == len(want), f"{text} there should be {len(want)} batches, not {len(got)}: is there an empty one?")
+            sizes = ids, bs, seq_len, k, length
+            _compare_ids(f"{text}, `x` of batch {k}", a, x, _wrong_x(*sizes, y))
+            _compare_ids(f"{text}, `y` of batch {k}", b, y, _wrong_y(*sizes, x, y))
+        count = f"{text} there should be {len(want)} batches, not {len(got)}:"
+        require(len(got) >= len(want), f"{count} the last, narrower one counts too.")
+        require(len(got) == len(want), f"{count} is there an empty one?")

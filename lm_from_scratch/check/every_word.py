@@ -8,6 +8,7 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/solutions/every_word.htm
 __all__ = ['misses', 'column_accuracy', 'sound_layouts', 'peeking', 'batched_layers']
 
 # %% ../../nbs/solutions/03_every_word.ipynb #7a25f98b
+from functools import partial
 from string import ascii_lowercase
 import torch
 import torch.nn.functional as F
@@ -15,175 +16,314 @@ from .core import *
 from .core import _make, _nll, _out, _rnn, _state_hints
 from .state import _numbers
 
+# %% ../../nbs/solutions/03_every_word.ipynb #missfaults
+def _miss_faults(scores, rows): # fault → the list that it gives
+    want = [r for r in rows if r[1] != r[2]]
+    worst = scores.argmin(-1).tolist()
+    low = [(t, r, worst[t]) for t,r,g in rows if worst[t] != r]
+    late = [(t, r, rows[t-1][2]) for t,r,_ in rows[1:] if r != rows[t-1][2]]
+    return {
+        "these are the hits. List the words that are missed.":
+            [r for r in rows if r[1] == r[2]],
+        "all words are listed, those that are right as well.": rows,
+        "right and guessed have changed places: (t, right, guessed).":
+            [(t, g, r) for t,r,g in want],
+        "t counts from 1; the first word of the row is number 0.":
+            [(t+1, r, g) for t,r,g in want],
+        "t counts the misses; it should be the word's place in the row.":
+            [(k, r, g) for k,(_,r,g) in enumerate(want)],
+        "the place t is missing: (t, right, guessed).": [(r, g) for _,r,g in want],
+        "the guess is the word with the *lowest* score.": low,
+        "the last word of the row is left out.": [r for r in want if r[0] < 7],
+        "the first word of the row is left out.": [r for r in want if r[0] > 0],
+        "row t of the scores is the guess at word t of the targets; here the two "
+        "are shifted by one.": late}
+
 # %% ../../nbs/solutions/03_every_word.ipynb #8823ad11
 @checker()
 def misses(
-    f, # `f(scores, targs)`: (seq_len, n_words), (seq_len,) → a list of (t, right id, guessed id), one for each word that is missed
+    f, # `f(scores, targs)`: (seq_len, n_words), (seq_len,) → [(t, right, guessed), …]
 ):
     "Check the list of the words that are missed in a row of text."
-    for n_words,n_right,what in ((7, 3, 'some of them right'), (5, 8, 'all of them right'), (5, 0, 'all of them wrong')):
-        targs,guess = torch.randint(n_words, (8,)),torch.randint(1, n_words, (8,))
-        guess = (targs + guess) % n_words                              # never right
-        places = torch.randperm(8)[:n_right]; guess[places] = targs[places]
-        scores = torch.randn(8, n_words) - 9
-        scores[range(8), guess] = -1. - torch.rand(8)                  # the highest, and below zero
-        rows = list(zip(range(8), targs.tolist(), guess.tolist()))
-        want,hits = [r for r in rows if r[1] != r[2]],[r for r in rows if r[1] == r[2]]
-        got = run_answer(f, scores, targs, hints={'ambiguous': "Compare one word at a time, or use the mask as an index.",
-            'item': "One guess a word: `argmax(dim=-1)` over the words."})
-        try: got = [tuple(int(v) for v in r) for r in got]
-        except (TypeError, ValueError, RuntimeError):
-            raise CheckFailed(f"The misses should be a list of (t, right id, guessed id), three whole numbers each, not {str(got)[:60]}.") from None
-        for fault,value in {
-            "these are the hits. List the words that are missed.": hits,
-            "all words are listed, those that are right as well.": rows,
-            "right and guessed have changed places: (t, right, guessed).": [(t, g, r) for t,r,g in want],
-            "t counts from 1; the first word of the row is number 0.": [(t+1, r, g) for t,r,g in want],
-            "t counts the misses; it should be the word's place in the row.": [(k, r, g) for k,(_,r,g) in enumerate(want)],
-            "the place t is missing: (t, right, guessed).": [(r, g) for _,r,g in want],
-            "the guess is the word with the *lowest* score.": [(t, r, int(scores[t].argmin())) for t,r,g in rows if int(scores[t].argmin()) != r],
-            }.items(): require(got == want or got != value, f"The misses: {fault}")
-        require(got == want, f"The misses, in a row with {what}: {len(want)} words are missed, and the list differs from mine. "
+    hints = {'ambiguous': "Compare one word at a time, or use the mask as an index.",
+             'not callable': "A function of scores and targets is wanted here.",
+             'item': "One guess a word: `argmax(dim=-1)` over the words."}
+    for n_words,n_right,what in ((7, 3, 'some'), (5, 8, 'all'), (5, 0, 'none')):
+        scores,rows = _row_of_text(n_words, n_right)
+        targs = torch.tensor([r[1] for r in rows])
+        got = _triples(run_answer(f, scores, targs, hints=hints))
+        want = [r for r in rows if r[1] != r[2]]
+        if got == want: continue
+        for fault,value in _miss_faults(scores, rows).items():
+            require(got != value, f"The misses: {fault}")
+        raise CheckFailed(f"The misses, in a row where {what} of the guesses are "
+            f"right: {len(want)} words are missed, and the list differs from mine. "
             "The guess is the word with the highest score at that place.")
+
+# %% ../../nbs/solutions/03_every_word.ipynb #missrow
+def _row_of_text(n_words, n_right): # scores of 8 words, and all (t, right, guessed)
+    targs = torch.randint(n_words, (8,))
+    off = torch.randint(1, n_words, (8,))
+    guess = (targs + off) % n_words                # never right …
+    places = torch.randperm(8)[:n_right]
+    guess[places] = targs[places]                  # … but here
+    scores = torch.randn(8, n_words) - 9
+    scores[range(8), guess] = -1. - torch.rand(8)  # the highest, and below zero
+    return scores, list(zip(range(8), targs.tolist(), guess.tolist()))
+
+def _triples(got): # any list of threes → tuples of whole numbers
+    try: return [tuple(int(v) for v in r) for r in got]
+    except (TypeError, ValueError, RuntimeError):
+        raise CheckFailed("The misses should be a list of (t, right id, guessed id), "
+            f"three whole numbers each, not {str(got)[:60]}.") from None
 
 # %% ../../nbs/solutions/03_every_word.ipynb #171e4296
 @checker()
 def column_accuracy(
-    f, # `f(hit, bs)`: (n_batches*bs, seq_len) of True and False, as `get_preds` orders them → (n_batches*seq_len,) accuracies
+    f, # `f(hit, bs)`: (n_batches*bs, seq_len) of True and False → (n_batches*seq_len,)
 ):
     "Check the accuracy at each place of the text's rows, over all batches."
     for n_batches,bs,seq_len in ((3, 4, 5), (4, 10, 4)):
-        table = torch.rand(bs, n_batches*seq_len) < torch.linspace(.1, .9, n_batches*seq_len)   # the rows as they stand in the text
-        hit = torch.cat([table[:, k*seq_len:(k+1)*seq_len] for k in range(n_batches)])          # and as they come, batch by batch
-        got = run_answer(f, hit, bs, hints={'Long': "True and False have no mean: `.float()` first.", 'Bool': "True and False have no mean: `.float()` first.",
-            'dtype': "True and False have no mean: `.float()` first.", 'invalid for input': "There are n_batches*bs*seq_len numbers; n_batches is `len(hit)//bs`."})
-        require(not (hasattr(got, 'shape') and tuple(got.shape) == (n_batches, seq_len)), "This is batch by place; the columns are one long list: `flatten()`.")
-        require(not (hasattr(got, 'shape') and tuple(got.shape) == (seq_len,)), "These are the places within a batch. A row of the text goes on in the next batch.")
-        what,batches = "The accuracy of the columns",hit.view(n_batches, bs, seq_len).double()
-        got = _numbers(what, got, n_batches*seq_len, 'column')
-        want = torch.stack([sum(r[c].double() for r in table)/bs for c in range(n_batches*seq_len)])
-        compare_answer(what, got.float(), want.float(), {
-            "the rows are glued together wrongly: row 0 of batch 0 goes on in row 0 of batch 1, which is bs rows further down, not in row 1.":
-                hit.reshape(bs, -1).double().mean(0).float(),
-            "batch and place have changed places: all batches' first words come first.": batches.mean(1).t().flatten().float(),
-            "these are the misses.": (1-want).float(), "this is how many; divide by the number of rows.": (bs*want).float(),
-            "this is in percent; an accuracy lies between 0 and 1.": (100*want).float()})
+        n = n_batches*seq_len
+        table = torch.rand(bs, n) < torch.linspace(.1, .9, n)  # as in the text
+        hit = torch.cat(table.split(seq_len, dim=1))           # batch by batch
+        got = run_answer(f, hit, bs, hints=_column_hints)
+        shape = tuple(getattr(got, 'shape', ()))
+        require(shape != (n_batches, seq_len),
+                "This is batch by place; the columns are one long list: `flatten()`.")
+        require(shape != (seq_len,), "These are the places within a batch. "
+                "A row of the text goes on in the next batch.")
+        got = _numbers("The accuracy of the columns", got, n, 'column').float()
+        want = table.float().mean(0)
+        compare_answer("The accuracy of the columns", got, want,
+                       _column_faults(hit, want, n_batches, bs))
+
+# %% ../../nbs/solutions/03_every_word.ipynb #columnfaults
+_float = "True and False have no mean: `.float()` first."
+_column_hints = {'Long': _float, 'Bool': _float, 'dtype': _float,
+    'not callable': "A function of `hit` and `bs` is wanted here.",
+    'invalid for input': "There are n_batches*bs*seq_len numbers; n_batches is "
+                         "`len(hit)//bs`."}
+
+def _column_faults(hit, want, n_batches, bs): # fault → the accuracies it gives
+    batches = hit.view(n_batches, bs, -1).float()
+    return {
+        "the rows are glued together wrongly: row 0 of batch 0 goes on in row 0 of "
+        "batch 1, which is bs rows further down, not in row 1.":
+            hit.reshape(bs, -1).float().mean(0),
+        "batch and place have changed places: all batches' first words come first.":
+            batches.mean(1).t().flatten(),
+        "these are the misses.": 1-want,
+        "this is how many; divide by the number of rows.": bs*want,
+        "this is in percent; an accuracy lies between 0 and 1.": 100*want}
 
 # %% ../../nbs/solutions/03_every_word.ipynb #cd38a397
+def _rows(p): return p.reshape(-1, p.shape[-1])
 _layouts = dict(
-    a=lambda p,y: (p.reshape(-1, p.shape[-1]), y.reshape(-1)),
-    b=lambda p,y: (p.reshape(-1, p.shape[-1]), y.t().reshape(-1)),
-    c=lambda p,y: (p.transpose(0, 1).reshape(-1, p.shape[-1]), y.t().reshape(-1)),
+    a=lambda p,y: (_rows(p), y.reshape(-1)),
+    b=lambda p,y: (_rows(p), y.t().reshape(-1)),
+    c=lambda p,y: (_rows(p.transpose(0, 1)), y.t().reshape(-1)),
     d=lambda p,y: (p.transpose(1, 2), y),
-    e=lambda p,y: (p.transpose(0, 1).reshape(-1, p.shape[-1]), y.reshape(-1)),
+    e=lambda p,y: (_rows(p.transpose(0, 1)), y.reshape(-1)),
     f=lambda p,y: (p.transpose(1, 2).reshape(-1, p.shape[-1]), y.reshape(-1)))
 
 _why = dict(
     a="a is sound: both lists run row by row.",
     b="b is not sound: the predictions run row by row, the targets place by place.",
-    c="c is sound: predictions and targets are both transposed, and both run place by place.",
-    d="d is sound: nothing is flattened, and the second axis is the words, where `cross_entropy` wants it.",
+    c="c is sound: predictions and targets are both transposed, "
+      "and both run place by place.",
+    d="d is sound: nothing is flattened, and the second axis is the words, "
+      "where `cross_entropy` wants it.",
     e="e is not sound: the predictions run place by place, the targets row by row.",
-    f="f is not sound: after `transpose(1, 2)` a line of the list has the scores of different places in the text.")
+    f="f is not sound: after `transpose(1, 2)` a line of the list has the scores of "
+      "different places in the text.")
 
 # %% ../../nbs/solutions/03_every_word.ipynb #6748eaff
 @checker()
 def sound_layouts(
-    letters, # The letters of the layouts that are sound: a set, a list or a string of them
+    letters, # Those of the layouts that are sound: a set, a list or a string
 ):
     "Check which layouts of predictions and targets give the right loss."
-    y = torch.randint(6, (4, 5)); p = 30*F.one_hot(y, 6).double()      # the scores of a model that knows everything
-    sound = {k for k,way in _layouts.items() if float(F.cross_entropy(*way(p, y))) < .01}
+    y = torch.randint(6, (4, 5))
+    p = 30*F.one_hot(y, 6).double()    # the scores of a model that knows everything
+    losses = {k: F.cross_entropy(*way(p, y)).item() for k,way in _layouts.items()}
+    sound = {k for k,loss in losses.items() if loss < .01}
     try: got = {str(v).strip().lower() for v in letters} - {'', ' ', ','}
-    except TypeError: raise CheckFailed(f"A set of letters, please, not {type(letters).__name__}: {{'a', 'b'}} if these two were right.") from None
+    except TypeError:
+        raise CheckFailed(f"A set of letters, please, not {type(letters).__name__}: "
+                          "{'a', 'b'} if these two were right.") from None
     unknown = sorted(got - set(ascii_lowercase[:len(_layouts)]))
-    require(not unknown, f"There is no layout {', '.join(unknown)}; there are {', '.join(_layouts)}.")
+    require(not unknown, f"There is no layout {', '.join(unknown)}; "
+                         f"there are {', '.join(_layouts)}.")
     faults = [_why[k] for k in sorted(got ^ sound)]
-    require(not faults, f"{' '.join(faults[:1])}" + (f" And {len(faults)-1} more to think about." if len(faults) > 1 else ""))
+    more = f" And {len(faults)-1} more to think about." if len(faults) > 1 else ""
+    require(not faults, ''.join(faults[:1]) + more)
 
 # %% ../../nbs/solutions/03_every_word.ipynb #bdec6480
-def _learn(model, n_words, loss, done, steps=150): # train on random ids until `done()`; did it get there?
+def _learn(model, n_words, loss, done, steps=150): # on random ids, until `done()`
+    "Train, and tell whether it got there."
     params = [p for p in getattr(model, 'parameters', list)() if p.requires_grad]
     if not params: return False
     opt = torch.optim.Adam(params, .03)
     for k in range(steps):
-        x = torch.randint(n_words, (8, 16)); model.reset()
+        x = torch.randint(n_words, (8, 16))
+        model.reset()
         l = loss(model(x), x)
         if not l.requires_grad: return False
-        opt.zero_grad(); l.backward(); opt.step()
+        opt.zero_grad()
+        l.backward()
+        opt.step()
         if k % 10 == 9 and done(): return True
     return False
+
+# %% ../../nbs/solutions/03_every_word.ipynb #peekparts
+_class = "Hand over the class itself, not a model made of it."
+_peek_hints = {
+    'must match': "At the last place there is no next word in the batch: "
+                  "mind the sizes.",
+    'out of bounds': "At the last place there is no next word in the batch.",
+    'inplace': "Do not change the scores in place; join the parts with `torch.cat`."}
+
+def _scores(model, x): # from a cold state
+    run_answer(model.reset, hints=_state_hints)
+    res = run_answer(model, x, hints=_peek_hints)
+    right = isinstance(res, torch.Tensor) and res.shape == (8, 16, 9)
+    require(right, "The scores should have the shape (bs, seq_len, n_words) = "
+            "(8, 16, 9), "
+            f"not {tuple(getattr(res, 'shape', ())) or type(res).__name__}.")
+    return res.detach()
+
+def _loss_at(places, scores, x): # of the predictions at these places
+    after = [t+1 for t in places]
+    return _nll(scores[:, places].flatten(0, 1), x[:, after].flatten()).mean()
+
+# %% ../../nbs/solutions/03_every_word.ipynb #peekseen
+def _seen(model, x, a): # how far ahead → the places that see a word there
+    seen = {}
+    for s in range(1, 16):
+        changed = x.clone()
+        changed[:, s] = (x[:, s] + 1) % 9
+        differ = (_scores(model, changed) != a).any(2).any(0)  # (seq_len,)
+        for t in differ.nonzero().flatten().tolist():
+            if t < s: seen.setdefault(s-t, []).append(t)
+    return seen
 
 # %% ../../nbs/solutions/03_every_word.ipynb #b9ea4221
 @checker()
 def peeking(
-    cls, # `cls(n_words, n_hidden)` makes a model like `EveryWordRNN`: (bs, 16) ids → (bs, 16, n_words) scores, and peeks
+    cls, # `cls(n_words, n_hidden)` makes a model like `EveryWordRNN` that peeks
 ):
-    "Check a model that sees the next word before it predicts it, and passes the chapter's test."
-    model = run_answer(cls, 9, 6, hints=_state_hints)
-    require(callable(getattr(model, 'reset', None)), "There is no `reset`. The chapter's test begins with it.")
+    "Check a model that sees the next word, and passes the chapter's test."
+    require(not isinstance(cls, torch.nn.Module), _class)
+    model = run_answer(cls, 9, 6, hints={'not callable': "A class is wanted here.",
+                                         **_state_hints})
+    require(callable(getattr(model, 'reset', None)),
+            "There is no `reset`. The chapter's test begins with it.")
     x = torch.randint(9, (8, 16))
-    def scores(x):
-        run_answer(model.reset, hints=_state_hints)
-        res = run_answer(model, x, hints={'must match': "At the last place there is no next word in the batch: mind the sizes.",
-            'out of bounds': "At the last place there is no next word in the batch.", 'inplace': "Do not change the scores in place; join the parts with `torch.cat`."})
-        require(isinstance(res, torch.Tensor) and res.shape == (8, 16, 9), f"The scores should have the shape (bs, seq_len, n_words) = (8, 16, 9), "
-            f"not {tuple(getattr(res, 'shape', ())) or type(res).__name__}.")
-        return res.detach()
-    a = scores(x)
-    require(torch.equal(a, scores(x)), "The same words give other scores the second time: the chapter's test catches that, too.")
-    b = scores(torch.cat([x[:, :8], x[:, 8:].flip(1)], dim=1))
-    require(torch.equal(a[:, :8], b[:, :8]), "The chapter's test catches you: predictions before place 8 change with the words from 8 on. "
-        "Number 7 must not peek, and the others may not look that far.")
-    seen = {}                                                          # how far ahead → the places that see a word there
-    for s in range(1, 16):
-        changed = x.clone(); changed[:, s] = (x[:, s] + 1) % 9
-        for t in (scores(changed) != a).any(2).any(0).nonzero().flatten().tolist():
-            if t < s: seen.setdefault(s-t, []).append(t)
+    a = _scores(model, x)
+    require(torch.equal(a, _scores(model, x)), "The same words give other scores the "
+            "second time: the chapter's test catches that, too.")
+    b = _scores(model, torch.cat([x[:, :8], x[:, 8:].flip(1)], dim=1))
+    require(torch.equal(a[:, :8], b[:, :8]), "The chapter's test catches you: "
+            "predictions before place 8 change with the words from 8 on. "
+            "Number 7 must not peek, and the others may not look that far.")
+    seen = _seen(model, x, a)
     require(seen, "This model does not peek: no prediction changes with a later word.")
-    require(1 in seen, f"This model peeks {min(seen)} words ahead. What it is asked for is the *next* word: place t should see word t+1.")
-    rest = [t for t in range(15) if t not in seen[1]]
-    def loss(places, scores, x): return _nll(scores[:, places].flatten(0, 1), x[:, [t+1 for t in places]].flatten()).mean()
-    def uses(): a = scores(x); return bool(loss(seen[1], a, x) < .5*loss(rest, a, x))
-    learns = lambda: _learn(model, 9, lambda scores, x: loss(seen[1], scores, x), uses)
-    require(uses() or run_answer(learns, hints={'inplace': "Do not change the scores in place; join the parts with `torch.cat`."}),
-        "It sees the next word and does not use it: where it peeks, the loss should be far lower than elsewhere, if not at once then after some training. "
+    require(1 in seen, f"This model peeks {min(seen, default=0)} words ahead. What it "
+            "is asked for is the *next* word: place t should see word t+1.")
+    _uses_it(model, x, seen[1])
+
+# %% ../../nbs/solutions/03_every_word.ipynb #usesit
+def _uses_it(model, x, places): # where it peeks, its loss is low, if need be trained
+    rest = [t for t in range(15) if t not in places]
+    def uses():
+        a = _scores(model, x)
+        return bool(_loss_at(places, a, x) < .5*_loss_at(rest, a, x))
+    def learns(): return _learn(model, 9, lambda a, x: _loss_at(places, a, x), uses)
+    require(uses() or run_answer(learns, hints=_peek_hints),
+        "It sees the next word and does not use it: where it peeks, the loss should be "
+        "far lower than elsewhere, if not at once then after some training. "
         "Add a large number to the score of the word that comes.")
 
 # %% ../../nbs/solutions/03_every_word.ipynb #7b0f84d8
 @checker()
 def batched_layers(
-    cls, # `cls(n_words, n_hidden)` makes a model equal to `EveryWordRNN`; `i_h` and `h_o` are called once a batch
+    cls, # `cls(n_words, n_hidden)` makes a model equal to `EveryWordRNN`
 ):
-    "Check the every-word RNN with one look-up before the loop and one product behind it."
-    model,batches = _make(cls, 7, 5, layers=('i_h', 'h_h', 'h_o')),torch.randint(7, (2, 4, 6))
-    require(callable(getattr(model, 'reset', None)), "There is no `reset`: where a new text begins, the state must be forgotten.")
-    calls = {}
-    def count(name): calls[name] = 0; return getattr(model, name).register_forward_hook(lambda *_: calls.update({name: calls[name]+1}))
-    axes = "Look at the axes: the embeddings are (bs, seq_len, n_hidden), and step t needs `[:, t]`."
-    hints = {'shapes cannot': axes, 'must match': axes, 'out of bounds': axes, **_state_hints}
-    run_answer(model.reset, hints=hints); h = 0
+    "Check the every-word RNN with one look-up before the loop, one product after it."
+    require(not isinstance(cls, torch.nn.Module), _class)
+    model = _make(cls, 7, 5, layers=('i_h', 'h_h', 'h_o'))
+    require(callable(getattr(model, 'reset', None)),
+            "There is no `reset`: where a new text begins, forget the state.")
+    batches = torch.randint(7, (2, 4, 6))
+    run_answer(model.reset, hints=_batched_hints)
+    h = 0
     for k,x in enumerate(batches):
-        hooks = [count(name) for name in ('i_h', 'h_o')]
-        model.zero_grad(); got = run_answer(model, x, hints=hints)
-        for hook in hooks: hook.remove()
-        hs,cold = (torch.stack(_rnn(model, x, start), 1) for start in (h, 0))
-        want,emb = _out(model, hs),model.i_h.weight[x]
-        before = torch.cat([(h + 0*hs[:, 0])[:, None], hs[:, :-1]], 1)
-        compare_answer(f"The scores of batch {k}", got, want, {
-            "the axes are (seq_len, bs, n_words): stack along `dim=1`.": want.transpose(0, 1),
-            "only the last state is asked. A prediction after every word is wanted.": want[:, -1],
-            "each state is asked one word too late: append it after the word has been read.": _out(model, before),
-            "the state is not passed on from word to word.": _out(model, ((emb + (h if torch.is_tensor(h) else emb[:, 0]*0)[:, None]) @ model.h_h.weight.t() + model.h_h.bias).clamp(min=0)),
-            "the order of the numbers is lost: `view` does not swap axes. Use `stack(…, dim=1)`.": want.transpose(0, 1).reshape(want.shape),
-            "the model starts from zero again: `carried` first, `carry` last.": _out(model, cold)})
-        for name,what in (('i_h', 'all embeddings'), ('h_o', 'all scores')):
-            require(calls[name] <= 1, f"`{name}` is called {calls[name]} times for 6 words. Have {what} made by one call.")
-        run_answer(lambda: got.sum().backward(), hints=hints)
-        for p,g in zip(ps := [model.i_h.weight, model.h_h.weight], torch.autograd.grad(want.sum(), ps)):
-            require(p.grad is not None, "No gradient reaches the embedding: something was detached within the batch.")
-            compare_answer(f"A gradient of batch {k}", p.grad, g)
+        got = _counted(model, x)
+        hs = torch.stack(_rnn(model, x, h), 1)
+        want = _out(model, hs)
+        compare_answer(f"The scores of batch {k}", got, want,
+                       _batched_faults(model, x, h, hs))
+        _batched_gradients(model, got, want, k)
         h = hs[:, -1].detach()
-    run_answer(model.reset, hints=hints)
-    compare_answer("The scores after `reset`", run_answer(model, batches[0], hints=hints), _out(model, torch.stack(_rnn(model, batches[0], 0), 1)), {
-        "`reset` does not forget.": _out(model, torch.stack(_rnn(model, batches[0], h), 1))})
+    run_answer(model.reset, hints=_batched_hints)
+    again = run_answer(model, batches[0], hints=_batched_hints)
+    def begun_at(s): return _out(model, torch.stack(_rnn(model, batches[0], s), 1))
+    compare_answer("The scores after `reset`", again, begun_at(0),
+                   {"`reset` does not forget.": begun_at(h)})
+
+# %% ../../nbs/solutions/03_every_word.ipynb #batchedparts
+_axes = ("Look at the axes: the embeddings are (bs, seq_len, n_hidden), "
+         "and step t needs `[:, t]`.")
+_batched_hints = {'shapes cannot': _axes, 'must match': _axes, 'out of bounds': _axes,
+                  'not callable': "A class is wanted here.", **_state_hints}
+
+def _counted(model, x): # the scores; each layer may be called once
+    calls = dict(i_h=0, h_o=0)
+    def count(name):
+        def hook(*_): calls[name] += 1
+        return getattr(model, name).register_forward_hook(hook)
+    hooks = [count(name) for name in calls]
+    model.zero_grad()
+    try: got = run_answer(model, x, hints=_batched_hints)
+    finally:
+        for hook in hooks: hook.remove()
+    for name,what in (('i_h', 'all embeddings'), ('h_o', 'all scores')):
+        require(calls[name] <= 1, f"`{name}` is called {calls[name]} times for 6 "
+                                  f"words. Have {what} made by one call.")
+    return got
+
+def _batched_gradients(model, got, want, k):
+    run_answer(lambda: got.sum().backward(), hints=_batched_hints)
+    params = [model.i_h.weight, model.h_h.weight]
+    for p,g in zip(params, torch.autograd.grad(want.sum(), params)):
+        require(p.grad is not None, "No gradient reaches the embedding: "
+                                    "something was detached within the batch.")
+        compare_answer(f"A gradient of batch {k}", p.grad, g)
+
+# %% ../../nbs/solutions/03_every_word.ipynb #batchedfaults
+def _batched_faults(model, x, h, hs): # fault → the scores that it gives
+    want,emb = _out(model, hs),model.i_h.weight[x]
+    start = h if torch.is_tensor(h) else 0*emb[:, 0]
+    before = torch.cat([start[:, None], hs[:, :-1]], 1)
+    lin = partial(F.linear, weight=model.h_h.weight, bias=model.h_h.bias)
+    plain,moved = [start],[start]
+    for t in range(x.shape[1]):
+        plain.append(lin(plain[-1] + emb[:, t]))
+        moved.append((moved[-1] + lin(emb[:, t])).clamp(min=0))
+    return {
+        "the axes are (seq_len, bs, n_words): stack along `dim=1`.":
+            want.transpose(0, 1),
+        "only the last state is asked. A prediction after every word is wanted.":
+            want[:, -1],
+        "each state is asked one word too late: append it after its word is read.":
+            _out(model, before),
+        "the state is not passed on from word to word.":
+            _out(model, lin(emb + start[:, None]).clamp(min=0)),
+        "the order of the numbers is lost: `view` does not swap axes. "
+        "Use `stack(…, dim=1)`.": want.transpose(0, 1).reshape(want.shape),
+        "the ReLU is missing.": _out(model, torch.stack(plain[1:], 1)),
+        "`h_h` has left the loop. It reads the state, so it must stay in it.":
+            _out(model, torch.stack(moved[1:], 1)),
+        "the model starts from zero again: `carried` first, `carry` last.":
+            _out(model, torch.stack(_rnn(model, x, 0), 1))}

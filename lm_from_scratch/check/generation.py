@@ -17,203 +17,369 @@ from ..data import *
 from ..multilayer import *
 from .core import *
 
+# %% ../../nbs/solutions/11_generation.ipynb #s11-labels
+def _wrong_labels(row, c, want): # what is wrong → the labels it gives
+    def nxt(t): # what follows the last c
+        return next((row[k+1] for k in range(t, 0, -1)
+                     if k+1 < len(row) and row[k] == c), None)
+    places = range(len(row))
+    return {
+        "This is the word that stands *after* the other one; the one in front was "
+        "asked for.": [nxt(t) for t in places],
+        "A label is kept until the next one comes; yours stands at the word alone and "
+        "is gone.": [row[t-1] if t and row[t] == c else None for t in places],
+        "The label comes a word too late: it counts from `c` on.": [None] + want[:-1]}
+
+def _labels(f, ids, c): # what an answer returns → a list of labels
+    nothing = "In front of the first word there is nothing."
+    mine = ids.clone()
+    got = run_answer(f, mine, c, hints={'NoneType': nothing})
+    require(torch.equal(mine, ids), "The text that was handed in is changed in place.")
+    many = f"Return a list with a label for each of the {len(ids)} words."
+    require(isinstance(got, (list, tuple)) or getattr(got, 'ndim', 0) == 1, many)
+    require(len(got) == len(ids), many)
+    got = [g.item() if getattr(g, 'ndim', None) == 0 else g for g in got]
+    words = any(isinstance(g, str) for g in got)
+    require(not words, "The labels should be ids, not words.")
+    return got
+
 # %% ../../nbs/solutions/11_generation.ipynb #a980018a
 @checker()
 def last_before(
-    f, # `f(ids, c)`: (n,) ids, an id → list of n: for each word the id that last stood in front of `c`; `None`: no such word yet
+    f, # `f(ids, c)`: (n,) ids, an id → list of n: ids, or None
 ):
     "Check the labels for a search of units: what stood last in front of a word."
-    for ids,c in ((torch.tensor([2, 3, 1, 1, 2, 4, 2, 2, 0, 1, 3, 2]), 2), (torch.randint(5, (40,)), 2), (human_numbers().ids[1995:2100], 19)):
+    text = torch.tensor([2, 3, 1, 1, 2, 4, 2, 2, 0, 1, 3, 2])
+    for ids,c in ((text, 2), (torch.randint(5, (40,)), 2),
+                  (human_numbers().ids[1995:2100], 19)):
         row,last,want = ids.tolist(),None,[]
-        for t,word in enumerate(row): last = row[t-1] if t and word == c else last; want.append(last)
-        got = run_answer(f, ids.clone(), c, hints={'NoneType': "In front of the first word there is nothing."})
-        require(isinstance(got, (list, tuple)) or getattr(got, 'ndim', 0) == 1, f"Return a list with a label for each of the {len(row)} words.")
-        require(len(got) == len(row), f"Return a list with a label for each of the {len(row)} words.")
-        got = [g.item() if hasattr(g, 'item') else g for g in got]
-        require(not any(isinstance(g, str) for g in got), "The labels should be ids, not words.")
+        for t,word in enumerate(row):
+            if t and word == c: last = row[t-1]
+            want.append(last)
+        got = _labels(f, ids, c)
         if got == want: continue
-        after = [next((row[k+1] for k in range(t, 0, -1) if k+1 < len(row) and row[k] == c), None) for t in range(len(row))]
-        require(got != after, "This is the word that stands *after* the other one; the one in front was asked for.")
-        here = [row[t-1] if t and row[t] == c else None for t in range(len(row))]
-        require(got != here, "A label is kept until the next one comes; yours stands at the word alone and is gone.")
-        require(got != [None] + want[:-1], "The label comes a word too late: it counts from `c` on.")
-        require(got[:-1] != want[1:], "The label comes a word too early, with the digit itself: whoever reads it cannot know yet what it is the digit of.")
-        require(any(g != w for g,w in zip(got, want) if w is not None), "Where no such word has been read yet, the label is None.")
+        for fault,value in _wrong_labels(row, c, want).items():
+            require(got != value, fault)
+        require(got[:-1] != want[1:],
+                "The label comes a word too early, with the digit itself: whoever "
+                "reads it cannot know yet what it is the digit of.")
+        require(any(g != w for g,w in zip(got, want) if w is not None),
+                "Where no such word has been read yet, the label is None.")
         t = next(t for t in range(len(row)) if got[t] != want[t])
-        raise CheckFailed(f"At place {t} of {row[:t+1]}, the word that last stood in front of {c} is {want[t]}, not {got[t]!r}.")
+        raise CheckFailed(f"At place {t} of {row[:t+1]}, the word that last stood in "
+                          f"front of {c} is {want[t]}, not {got[t]!r}.")
 
 # %% ../../nbs/solutions/11_generation.ipynb #10bfc9b3
-def _follow(ending): # how many places of the text have these words, and how many different numbers come next
+def _follow(ending): # at how many places it stands, and how many numbers may follow
     text = ' . '.join(number_words(n) for n in range(1, 10_000) if n != 8000)
     rest = f' . {text} . '.split(f' {ending} ')[1:]
     return len(rest), len({r.split(' . ')[0] for r in rest})
+
+def _three(answer): # three whole numbers
+    asked = "Answer with three whole numbers, one for each prompt: [.., .., ..]."
+    if isinstance(answer, dict): answer = answer.values()
+    if hasattr(answer, 'tolist'): answer = answer.tolist()
+    listed = hasattr(answer, '__iter__') and not isinstance(answer, (str, type))
+    require(listed, asked)
+    answer = [a.item() if getattr(a, 'ndim', None) == 0 else a for a in answer]
+    whole = all(isinstance(k, int) and not isinstance(k, bool) for k in answer)
+    require(len(answer) == 3 and whole, asked)
+    return answer
 
 # %% ../../nbs/solutions/11_generation.ipynb #840b7d79
 @checker()
 def words_needed(
     answer, # Three whole numbers
 ):
-    "Check how many of the last words of three prompts tell the next number, by looking them up in the text."
+    "Check how many last words of three prompts tell the next number, in the text."
     prompts = 'eight thousand forty two .', '. two hundred six .', '. forty two .'
-    if isinstance(answer, dict): answer = answer.values()
-    if hasattr(answer, 'tolist'): answer = answer.tolist()
-    require(hasattr(answer, '__iter__') and not isinstance(answer, (str, type)), "Answer with three whole numbers, one for each prompt: [.., .., ..].")
-    answer = [a.item() if hasattr(a, 'item') else a for a in answer]
-    require(len(answer) == 3 and all(isinstance(k, int) and not isinstance(k, bool) for k in answer), "Answer with three whole numbers, one for each prompt: [.., .., ..].")
-    for prompt,k in zip(prompts, answer):
+    for prompt,k in zip(prompts, _three(answer)):
         words = prompt.split()
-        require(1 <= k <= len(words), f"`{prompt}` has {len(words)} words, the dots among them; {k} cannot be.")
-        end = ' '.join(words[-k:]); places,numbers = _follow(end)
-        why = " Only the dot before it would tell that nothing stood in front." if k == len(words)-1 and words[0] == '.' else ""
-        require(numbers == 1, f"`{end}` stands at {places:,} places of the text, and {numbers:,} different numbers come next.{why}")
-        require(k == 1 or _follow(' '.join(words[1-k:]))[1] > 1, f"Of `{prompt}`, fewer words will do: after `{' '.join(words[1-k:])}` there is only one way to go on.")
+        require(1 <= k <= len(words), f"`{prompt}` has {len(words)} words, the dots "
+                                      f"among them; {k} cannot be.")
+        end = ' '.join(words[-k:])
+        places,numbers = _follow(end)
+        dot = k == len(words)-1 and words[0] == '.'
+        why = " Only the dot before it would tell that nothing stood in front."
+        require(numbers == 1,
+                f"`{end}` stands at {places:,} places of the text, and {numbers:,} "
+                f"different numbers come next.{why if dot else ''}")
+        fewer = ' '.join(words[1-k:])
+        require(k == 1 or _follow(fewer)[1] > 1,
+                f"Of `{prompt}`, fewer words will do: after `{fewer}` there is only "
+                "one way to go on.")
+
+# %% ../../nbs/solutions/11_generation.ipynb #s11-temp
+def _temperature_at(f, scores, t): # not at 0
+    want = ((scores - scores.max())/t).exp()
+    want = want/want.sum()
+    mine = scores.clone()
+    got = run_answer(f, mine, t)
+    require(torch.equal(mine, scores), "The scores that were handed in are changed in "
+                                       "place.")
+    cold,hot = scores.softmax(0),(scores*t).softmax(0)
+    what = f"The probabilities at temperature {t}"
+    compare_answer(what, got, want, {} if t == 1 else {
+        "the temperature cancels out: whatever it is, this is the plain softmax. "
+        "Divide the scores, before the softmax.": cold,
+        "the scores are multiplied by it: divide, so that low is careful and high is "
+        "bold.": hot,
+        "they do not sum to 1: the division comes after the softmax.": cold/t,
+        "these are log-probabilities.": want.log()})
+
+# %% ../../nbs/solutions/11_generation.ipynb #s11-temp0
+def _temperature_0(f, scores):
+    largest = torch.zeros_like(scores)
+    largest[scores.argmax()] = 1
+    divided = ("At temperature 0 nothing can be divided: the likeliest word gets "
+               "everything.")
+    got = run_answer(f, scores.clone(), 0, hints={'ZeroDivisionError': divided})
+    number = isinstance(got, torch.Tensor) and not got.isnan().any()
+    require(number, "At temperature 0 there are no numbers left (0/0, or inf - inf): "
+                    "the likeliest word should get everything.")
+    compare_answer("The probabilities at temperature 0", got, largest)
 
 # %% ../../nbs/solutions/11_generation.ipynb #c3773ef6
 @checker()
 def temperature(
-    f, # `f(scores, temperature)`: (n_words,) scores, a number of at least 0 → (n_words,) probabilities
+    f, # `f(scores, temperature)`: (n_words,), a number → (n_words,) probabilities
 ):
     "Check a sampler's temperature: below 1, above 1, at 0, and with large scores."
-    for scale in (1., 3.):
-        scores = torch.randn(9).double()*scale
-        for t in (.5, 2., 1., .1):
-            want = ((scores - scores.max())/t).exp(); want = want/want.sum()
-            got = run_answer(f, scores.clone(), t)
-            cold,hot = scores.softmax(0),(scores*t).softmax(0)
-            wrongs = {} if t == 1 else {"the temperature cancels out: whatever it is, this is the plain softmax. Divide the scores, before the softmax.": cold,
-                "the scores are multiplied by it: divide, so that low is careful and high is bold.": hot,
-                "they do not sum to 1: the division comes after the softmax.": cold/t,
-                "these are log-probabilities.": want.log()}
-            compare_answer(f"The probabilities at temperature {t}", got, want, wrongs)
-        largest = torch.zeros_like(scores); largest[scores.argmax()] = 1
-        at_0 = run_answer(f, scores.clone(), 0, hints={'ZeroDivisionError': "At temperature 0 nothing can be divided: the likeliest word gets everything."})
-        require(isinstance(at_0, torch.Tensor) and not at_0.isnan().any(), "At temperature 0 there are no numbers left (0/0, or inf - inf): the likeliest word should get everything.")
-        compare_answer("The probabilities at temperature 0", at_0, largest)
+    for scale,kind in ((1., torch.float64), (3., torch.float64), (1., torch.float32)):
+        scores = torch.randn(9).to(kind)*scale
+        for t in (.5, 2., 1., .1): _temperature_at(f, scores, t)
+        _temperature_0(f, scores)
     big = run_answer(f, torch.tensor([0., 2000., 1000.]).double(), .5)
-    require(not big.isnan().any(), "With scores of 2000 the exponential overflows. Take `softmax`, or subtract the largest score first.")
+    require(isinstance(big, torch.Tensor) and not big.isnan().any(),
+            "With scores of 2000 the exponential overflows. Take `softmax`, or "
+            "subtract the largest score first.")
 
 # %% ../../nbs/solutions/11_generation.ipynb #0d6a22d9
-def _speaker(p): # a small model with sharp scores; it trains, and is in the middle of another text
+def _speaker(p): # a small model with sharp scores, in training, in the middle of a text
     model = LanguageModel(7, 12, n_layers=2, rnn='lstm', p=p).double()
     with torch.no_grad():
         for w in model.parameters(): w.mul_(3)
-    model.train(); model.rnn.eval(); model(torch.randint(7, (1, 5)))   # a mixed mode: it must come back as it was
+    model.train()
+    model.rnn.eval()  # a mixed mode: it must come back as it was
+    model(torch.randint(7, (1, 5)))
     return model
 
 @torch.no_grad()
-def _next_scores(model, ids, state=None): # by hand, nothing dropped: (n_words,) scores after `ids`
-    return model.h_o(model.rnn(model.i_h(torch.as_tensor(ids))[None], state)[0][0, -1])
+def _next_scores(model, ids, state=None): # by hand, nothing dropped: after `ids`
+    embedded = model.i_h(torch.as_tensor(ids))[None]
+    return model.h_o(model.rnn(embedded, state)[0][0, -1])  # (n_words,)
 
 def _greedy(model, ids, n, state=None):
     seq = list(ids)
     for _ in range(n): seq.append(int(_next_scores(model, seq, state).argmax()))
     return seq[len(ids):]
 
+# %% ../../nbs/solutions/11_generation.ipynb #s11-ids
 def _as_ids(got, n, prompt): # what an answer returned → a list of n ids
     if hasattr(got, 'tolist'): got = got.tolist()
-    require(isinstance(got, (list, tuple)), f"Return a list of ids, the new ones, not {type(got).__name__}.")
+    require(isinstance(got, (list, tuple)),
+            f"Return a list of ids, the new ones, not {type(got).__name__}.")
     try: got = [index(g) for g in got]
-    except TypeError as e: raise CheckFailed("There is something else than ids in the list that was returned.") from e
-    require(got[:len(prompt)] != prompt or len(got) != n + len(prompt), "Return the new ids alone, without the prompt.")
+    except TypeError as e:
+        raise CheckFailed("There is something else than ids in the list that was "
+                          "returned.") from e
+    require(got[:len(prompt)] != prompt or len(got) != n + len(prompt),
+            "Return the new ids alone, without the prompt.")
     require(len(got) == n, f"{n} new words were asked for, and these are {len(got)}.")
     return got
+
+def _telling(p, n): # a model and a prompt for which the mistakes give other words
+    while True:
+        model,ids = _speaker(p),torch.randint(7, (5,))
+        h = tuple(s.clone() for s in model.h)
+        row = ids.tolist()
+        want,theirs = _greedy(model, row, n),_greedy(model, row, n, h)
+        twice = _greedy(model, [*row, row[-1]], n)
+        if want not in (theirs, twice) and theirs != twice:
+            return model, ids, h, want, {
+                "It goes on from the state of the text that the model was reading: "
+                "begin with a state of your own.": theirs,
+                "The last word of the text is read twice: the score after it is there "
+                "already.": twice}
+
+# %% ../../nbs/solutions/11_generation.ipynb #s11-watch
+def _watched(f, model, ids, n): # ids; was anything dropped? how many words were read?
+    dropped,read = [],[]
+    def drops(m, *_): dropped.append(m.training)
+    def reads(m, args, out): read.append(args[0].numel())
+    hooks = [model.drop.register_forward_hook(drops),
+             model.i_h.register_forward_hook(reads)]
+    one = "The state is for one row: read `ids[None]`."
+    try: got = run_answer(f, model, ids.clone(), n, hints={'must match the size': one})
+    finally:
+        for o in hooks: o.remove()
+    return got, any(dropped), sum(read)
+
+def _left_alone(model, h, modes):
+    kept = isinstance(model.h, tuple) and all(map(torch.equal, model.h, h))
+    require(kept, "The state of the text that the model was reading is lost: keep "
+                  "`model.h`, and put it back.")
+    now = [m.training for m in model.modules()]
+    require(now == modes or any(now), "The model is left in evaluation mode: whoever "
+                                      "trains it would go on without dropout.")
+    require(now == modes, "Not every module is in the mode it was in: keep the mode of "
+                          "each of `model.modules()`.")
 
 # %% ../../nbs/solutions/11_generation.ipynb #76f4cf95
 @checker()
 def greedy(
-    f, # `f(model, ids, n)`: a `LanguageModel`, (n_ids,) ids → list of n ids, the likeliest word each time
+    f, # `f(model, ids, n)`: a `LanguageModel`, (n_ids,) ids → list of n ids
 ):
-    "Check greedy generation: what it says, in which mode, at which price, and that the model is left as it was."
+    "Check greedy generation: its words, its mode, its price; the model left as it was."
+    n = 12
     for p in (.5, .5, 0., .5):
-        n,alike = 12,True
-        while alike:                                                   # a case in which the mistakes show
-            model,ids = _speaker(p),torch.randint(7, (5,))
-            h = tuple(s.clone() for s in model.h)
-            want,theirs,twice = (_greedy(model, i, n, s) for i,s in ((ids.tolist(), None), (ids.tolist(), h), ([*ids.tolist(), int(ids[-1])], None)))
-            alike = want in (theirs, twice) or theirs == twice
-        modes,dropped,read = [m.training for m in model.modules()],[],[]
-        hooks = [model.drop.register_forward_hook(lambda m,*_: dropped.append(m.training)), model.i_h.register_forward_hook(lambda m,args,out: read.append(args[0].numel()))]
-        try: got = run_answer(f, model, ids.clone(), n, hints={'must match the size': "The state is for one row: read `ids[None]`."})
-        finally: [o.remove() for o in hooks]
+        model,ids,h,want,wrongs = _telling(p, n)
+        modes = [m.training for m in model.modules()]
+        got,dropped,read = _watched(f, model, ids, n)
         got = _as_ids(got, n, ids.tolist())
-        require(not any(dropped), "While it writes, dropout is at work: the model is in training mode. `model.eval()` first.")
-        require(got != theirs, "It goes on from the state of the text that the model was reading: begin with a state of your own.")
-        require(got != twice, "The last word of the text is read twice: the score after it is there already.")
-        require(got == want, f"After {ids.tolist()} the likeliest words are {want}, and these are {got}. Is each new word read before the next is chosen?")
-        require(sum(read) <= len(ids) + n, f"{sum(read)} words are read to say {n}: the text is read again for every word. The state has it already.")
-        require(model.h is not None and all(torch.equal(a, b) for a,b in zip(model.h, h)), "The state of the text that the model was reading is lost: keep `model.h`, and put it back.")
-        now = [m.training for m in model.modules()]
-        require(now == modes or any(now), "The model is left in evaluation mode: whoever trains it would go on without dropout.")
-        require(now == modes, "Not every module is in the mode it was in: keep the mode of each of `model.modules()`.")
+        require(not dropped, "While it writes, dropout is at work: the model is in "
+                             "training mode. `model.eval()` first.")
+        for fault,value in wrongs.items(): require(got != value, fault)
+        require(got == want, f"After {ids.tolist()} the likeliest words are {want}, "
+                             f"and these are {got}. Is each new word read before the "
+                             "next is chosen?")
+        require(read <= len(ids) + n, f"{read} words are read to say {n}: the text is "
+                                      "read again for every word. The state has it.")
+        _left_alone(model, h, modes)
+
+# %% ../../nbs/solutions/11_generation.ipynb #s11-swap-who
+def _swapped(old, now, group): # (n,) words before and after, all of them of the group
+    same = float((now == old).float().mean())
+    require(same < 1, "Nothing is exchanged.")
+    require(same == 0, f"In {same:.0%} of the rows with a word of the group, the new "
+                       "word is the old one: it should be another.")
+    for a in group:
+        others = [b for b in group if b != a]
+        seen = torch.bincount(now[old == a], minlength=9)[others]/(old == a).sum()
+        require(float(seen.max()) < 1, f"In place of {a} there is always the same "
+                                       "word: draw anew for each row.")
+        require(float(seen.min()) > .2, f"In place of {a}, the others of the group do "
+                                        "not come equally often.")
 
 # %% ../../nbs/solutions/11_generation.ipynb #b184ff23
 @checker()
 def swap_within(
-    f, # `f(x, t, group)`: (bs, seq_len) ids, a place, a few ids → a copy whose words at `t`, where in the group, are others of it
+    f, # `f(x, t, group)`: (bs, seq_len) ids, a place, a few ids → a changed copy of x
 ):
-    "Check an exchange of words within a group: who is changed, into what, and that it is drawn anew for each row."
-    group = [6, 1, 3, 4]; member = torch.zeros(9, dtype=torch.bool); member[group] = True
+    "Check an exchange of words within a group: who, into what, and drawn anew."
+    group = [6, 1, 3, 4]
+    hints = {'out of bounds': "Ids of the group are not places in it."}
     for t,g in ((2, group), (0, torch.tensor(group)), (4, group)):
-        x = torch.randint(9, (4000, 5)); mine = x.clone()
-        new = run_answer(f, mine, t, g, hints={'out of bounds': "Ids of the group are not places in it."})
-        require(torch.equal(mine, x), "The batch that was handed in is changed in place: start from `x.clone()`.")
-        require(isinstance(new, torch.Tensor) and new.shape == x.shape and new.dtype == x.dtype, f"Return a batch of ids, like the one given: {tuple(x.shape)}.")
+        x = torch.randint(9, (4000, 5))
+        new = run_answer(f, mine := x.clone(), t, g, hints=hints)
+        require(torch.equal(mine, x), "The batch that was handed in is changed in "
+                                      "place: start from `x.clone()`.")
+        alike = isinstance(new, torch.Tensor) and new.dtype == x.dtype
+        require(alike and new.shape == x.shape,
+                f"Return a batch of ids, like the one given: {tuple(x.shape)}.")
         others = torch.arange(5) != t
-        require(torch.equal(new[:, others], x[:, others]), f"Words at other places are changed, too; only column {t} was meant.")
-        old,now = x[:, t],new[:, t]; inside = member[old]
-        require(torch.equal(now[~inside], old[~inside]), "Words outside the group are changed, too: leave such rows as they are.")
-        require(bool(member[now[inside]].all()), "A word of the group was exchanged for one outside.")
-        same = float((now == old)[inside].float().mean())
-        require(same < 1, f"Nothing is exchanged at place {t}.")
-        require(same == 0, f"In {same:.0%} of the rows with a word of the group, the new word is the old one: it should be another.")
-        for a in group:
-            seen = torch.bincount(now[old == a], minlength=9)[[b for b in group if b != a]]/(old == a).sum()
-            require(float(seen.max()) < 1, f"In place of {a} there is always the same word: draw anew for each row.")
-            require(float(seen.min()) > .2, f"In place of {a}, the others of the group do not come equally often.")
+        require(torch.equal(new[:, others], x[:, others]),
+                f"Words at other places are changed, too; only column {t} was meant.")
+        inside = torch.isin(x[:, t], torch.tensor(group))
+        require(torch.equal(new[~inside], x[~inside]),
+                "Words outside the group are changed, too: leave such rows alone.")
+        old,now = x[inside, t],new[inside, t]
+        require(bool(torch.isin(now, torch.tensor(group)).all()),
+                "A word of the group was exchanged for one outside.")
+        _swapped(old, now, group)
 
 # %% ../../nbs/solutions/11_generation.ipynb #a9eeccee
 @torch.no_grad()
-def _tree(model, ids, n, n_words=7): # by hand, every beginning read: words → log-probabilities of the next
-    ways = torch.tensor(list(product(range(n_words), repeat=n-1)))     # (n_words**(n-1), n-1)
+def _tree(model, ids, n, raw=False, n_words=7): # all is read: words → what comes
+    ways = torch.tensor(list(product(range(n_words), repeat=n-1)))
     x = torch.cat([torch.tensor(ids).expand(len(ways), -1), ways], dim=1)
-    lp = model.h_o(model.rnn(model.i_h(x))[0][:, len(ids)-1:]).log_softmax(-1)
+    lp = model.h_o(model.rnn(model.i_h(x))[0][:, len(ids)-1:])
+    if not raw: lp = lp.log_softmax(-1)
     lp = lp.view(*[n_words]*(n-1), n, n_words)
-    return lambda words: lp[tuple(words) + (0,)*(n-1-len(words))][len(words)].tolist()
+    def after(words):
+        rest = (0,)*(n-1-len(words))
+        return lp[tuple(words) + rest][len(words)].tolist()
+    return after
 
-def _beams(next_lp, n, width, score=lambda total,lp: total + lp): # the `width` beginnings that are left, the best first
+def _beams(next_lp, n, width, score=lambda total,lp: total + lp): # the best first
     beams = [(0., [])]
     for _ in range(n):
-        ways = [(score(total, v), words + [w]) for total,words in beams for w,v in enumerate(next_lp(words))]
+        ways = [(score(total, v), words + [w])
+                for total,words in beams for w,v in enumerate(next_lp(words))]
         beams = sorted(ways, key=lambda way: -way[0])[:width]
     return [words for _,words in beams]
 
-def _total(next_lp, words): return sum(next_lp(words[:t])[w] for t,w in enumerate(words))
+def _total(next_lp, words):
+    return sum(next_lp(words[:t])[w] for t,w in enumerate(words))
+
+# %% ../../nbs/solutions/11_generation.ipynb #s11-beam-wrongs
+def _alone(next_lp, n, width): # the first words compete, and then nobody
+    firsts = _beams(next_lp, 1, width)
+    ends = []
+    for words in firsts:
+        while len(words) < n:
+            lp = next_lp(words)
+            words = words + [lp.index(max(lp))]
+        ends.append(words)
+    return max(ends, key=lambda words: _total(next_lp, words))
+
+# %% ../../nbs/solutions/11_generation.ipynb #s11-beam-list
+_many = "more beginnings are kept than were asked for."
+def _wrong_beams(next_lp, scores, n, width): # pairs: what is wrong, and its words
+    beams = partial(_beams, next_lp, n)
+    alone = ("the beginnings do not compete: each goes on by itself. At each step, all "
+             "continuations of all of them compete.")
+    return [
+        ("it is greedy: with one beginning kept, however many were asked for.",
+         beams(1)[0]),
+        (alone, _alone(next_lp, n, width)),
+        ("scores are added, not log-probabilities: take `log_softmax` first.",
+         _beams(scores, n, width)[0]),
+        ("probabilities are added, and not their logs: a beginning is as likely as the "
+         "*product*.", beams(width, lambda total,lp: total + exp(lp))[0]),
+        ("only the last word's probability decides: add up the logs of all of them.",
+         beams(width, lambda total,lp: lp)[0]),
+        ("the last of the beams is returned; the best was asked for.",
+         beams(width)[-1]),
+        (_many, beams(width+1)[0]), (_many, beams(50)[0])]
+
+# %% ../../nbs/solutions/11_generation.ipynb #s11-beam-one
+def _one_beam(f, model, ids, n, width, next_lp, wrongs, want):
+    called = "It is called with a model, ids, how many new words, how many are kept."
+    hints = {'positional argument': called}
+    def ask(width):
+        got = run_answer(f, model, torch.tensor(ids), n, width, hints=hints)
+        return _as_ids(got, n, ids)
+    got,said = ask(width),f"With width {width}"
+    for fault,value in wrongs:
+        require(value == want or got != value, f"{said}: {fault}")
+    mine,best = _total(next_lp, got),_total(next_lp, want)
+    require(got == want or mine <= best, f"{said}, this is likelier than it should be: "
+                                         f"{_many}")
+    require(got == want, f"{said}, your words have the log-probability {mine:.2f}, and "
+                         f"beam search finds {best:.2f}. Does each beam go on from a "
+                         "state of its own?")
+    require(ask(1) == wrongs[0][1], "With width 1 it should be greedy.")
 
 # %% ../../nbs/solutions/11_generation.ipynb #d0904bf5
 @checker()
 def beam_search(
-    f, # `f(model, ids, n, width)`: a `LanguageModel`, (n_ids,) ids → list of n ids, the likeliest of the `width` beginnings that are kept
+    f, # `f(model, ids, n, width)`: a `LanguageModel`, (n_ids,) ids → list of n ids
 ):
-    "Check beam search against one that reads every beginning anew, in cases where each known mistake shows."
+    "Check beam search against one that reads all anew, where each known mistake shows."
     shown,n = set(),4
     for k in range(300):
-        model,ids,width = _speaker(0.).eval(),torch.randint(7, (3,)).tolist(),2 + k%2
+        model,width = _speaker(0.).eval(),2 + k%2
+        ids = torch.randint(7, (3,)).tolist()
         next_lp = _tree(model, ids, n)
-        beams,single,more = _beams(next_lp, n, width),_beams(next_lp, n, 1)[0],_beams(next_lp, n, 50)[0]
-        want = beams[0]
-        wrongs = {"it is greedy: with one beginning kept, however many were asked for.": single,
-            "probabilities are added, and not their logs: a beginning is as likely as the *product*.": _beams(next_lp, n, width, lambda total,lp: total + exp(lp))[0],
-            "only the last word's probability decides: add up the logs of all of them.": _beams(next_lp, n, width, lambda total,lp: lp)[0],
-            "the last of the beams is returned; the best was asked for.": beams[-1],
-            "this is likelier than it should be: more beginnings are kept than were asked for.": more}
-        seen = {fault for fault,value in wrongs.items() if value != want}
-        if seen <= shown or len({tuple(wrongs[fault]) for fault in seen}) < len(seen): continue # nothing new would show, or two mistakes look alike
+        want = _beams(next_lp, n, width)[0]
+        wrongs = _wrong_beams(next_lp, _tree(model, ids, n, raw=True), n, width)
+        seen = {i for i,(_,value) in enumerate(wrongs) if value != want}
+        distinct = {(wrongs[i][0], tuple(wrongs[i][1])) for i in seen}
+        words = {w for _,w in distinct}
+        # nothing new would show, or two mistakes look alike
+        if seen <= shown or len(words) < len(distinct): continue
         shown |= seen
-        got = _as_ids(run_answer(f, model, torch.tensor(ids), n, width, hints={'positional argument': "It is called with a model, ids, how many new words, and how many beginnings are kept."}), n, ids)
-        for fault in wrongs: require(fault not in seen or got != wrongs[fault], f"With width {width}: {fault}")
-        mine,best = _total(next_lp, got),_total(next_lp, want)
-        require(got == want or mine < best, f"With width {width}: {list(wrongs)[-1]}")
-        require(got == want, f"With width {width}, your words have the log-probability {mine:.2f}, and beam search finds {best:.2f}. Does each beam go on from a state of its own?")
-        require(_as_ids(run_answer(f, model, torch.tensor(ids), n, 1), n, ids) == single, "With width 1 it should be greedy.")
+        _one_beam(f, model, ids, n, width, next_lp, wrongs, want)
         if len(shown) == len(wrongs): return
     raise RuntimeError("There are mistakes that no case shows.")

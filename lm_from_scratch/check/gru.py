@@ -17,95 +17,136 @@ from .core import *
 
 # %% ../../nbs/solutions/06_gru.ipynb #a315f6e0
 def _tensor(got): # lists and arrays are as good as tensors
+    listed = isinstance(got, (list, tuple))
     try:
-        if isinstance(got, (list, tuple)) and any(isinstance(g, torch.Tensor) for g in got): return torch.stack(list(got))
+        if listed and any(isinstance(g, torch.Tensor) for g in got):
+            return torch.stack(list(got))
         return torch.as_tensor(got)
     except (RuntimeError, TypeError, ValueError): return got
 
-def _walk(cell, xs, h): # by hand, the classical cell: the word's and the state's parts, the states before and after each word
-    W_x,b_x,W_h,b_h = (p.detach() for p in (cell.i_h.weight, cell.i_h.bias, cell.h_h.weight, cell.h_h.bias))
-    steps,n_hidden = [],h.shape[1]
+def _walk(cell, xs, h, after=False): # by hand: parts of word and state; both states
+    W_x,b_x = cell.i_h.weight.detach(),cell.i_h.bias.detach()
+    W_h,b_h = cell.h_h.weight.detach(),cell.h_h.bias.detach()
+    steps,m = [],2*h.shape[1]
     for x in xs:
         i,k = x @ W_x.t() + b_x,h @ W_h.t() + b_h
         r,z,_ = (i + k).sigmoid().chunk(3, dim=1)
-        n = torch.tanh(i[:, 2*n_hidden:] + (r*h) @ W_h[2*n_hidden:].t() + b_h[2*n_hidden:])
-        steps.append((i, k, h, h := (1-z)*h + z*n))
+        seen = r*k[:, m:] if after else (r*h) @ W_h[m:].t() + b_h[m:]
+        n,old = torch.tanh(i[:, m:] + seen),h
+        h = (1-z)*n + z*h if after else (1-z)*h + z*n
+        steps.append((i, k, old, h))
     return [torch.stack(s) for s in zip(*steps)]
 
 # %% ../../nbs/solutions/06_gru.ipynb #d4ebd584
 @checker()
 def update_gates(
-    f, # `f(cell, xs, h)`: a classical `GRUCell`, words (n_steps, bs, n_in), first state (bs, n_hidden) → z (n_steps, bs, n_hidden)
+    f, # `f(cell, xs, h)`: words (n_steps, bs, n_in), first state → z of each word
 ):
-    "Check the update gates of a classical GRU cell along a text: of each word, from the state before it."
+    "Check the update gates of a classical GRU cell along a text."
     cell = GRUCell(5, 3).double()
     for p in cell.parameters(): nn.init.normal_(p)
     xs,h = torch.randn(4, 2, 5).double(),torch.randn(2, 3).double()
-    i,k,before,after = _walk(cell, xs, h)
-    third = lambda a,j=1: a.chunk(3, dim=-1)[j]
-    state = lambda s: s @ cell.h_h.weight.detach().t() + cell.h_h.bias.detach()
-    z = third(i + k).sigmoid()
     got = _tensor(run_answer(f, cell, xs.clone(), h.clone(), hints={
-        'not callable': "A function is wanted here.", 'tuple': "A cell returns two things, the output and the new state: `_,h = cell(x, h)`.",
+        'not callable': "A function is wanted here.",
+        'tuple': "A cell returns two things, the output and the new state: "
+                 "`_,h = cell(x, h)`.",
         'size': "Take `xs` word by word: `for x in xs`, where x is (bs, n_in)."}))
-    require(not isinstance(got, torch.Tensor) or got.numel() > 0, "There are no units in this: not every cell has 64. Take the middle one of `chunk(3, dim=1)`.")
-    compare_answer("z", got, z, {
+    require(not isinstance(got, torch.Tensor) or got.numel() > 0, "There are no units "
+            "in this: not every cell has 64. Take the middle one of `chunk(3, dim=1)`.")
+    i,k,_,_ = _walk(cell, xs, h)
+    z = (i + k).chunk(3, dim=-1)[1].sigmoid()
+    compare_answer("z", got, z, _gate_faults(cell, xs, h, z))
+
+# %% ../../nbs/solutions/06_gru.ipynb #gatefaults
+def _gate_faults(cell, xs, h, z): # fault → the gates that it gives
+    i,k,_,after = _walk(cell, xs, h)
+    i2,k2,_,_ = _walk(cell, xs, h, after=True)
+    def third(a, j=1): return a.chunk(3, dim=-1)[j]
+    def part(s): return s @ cell.h_h.weight.detach().t() + cell.h_h.bias.detach()
+    return {
         "these are the reset gates; the rows are r, z, n.": third(i + k, 0).sigmoid(),
-        "this is the last third, the candidate's; the rows are r, z, n.": third(i + k, 2).sigmoid(),
+        "this is the last third, the candidate's; the rows are r, z, n.":
+            third(i + k, 2).sigmoid(),
         "the sigmoid is missing.": third(i + k),
         "the state has no say in it: add `h_h(h)`.": third(i).sigmoid(),
         "the word has no say in it: add `i_h(x)`.": third(k).sigmoid(),
-        "the state never moves on: hand the new one to the next word.": third(i + state(h)).sigmoid(),
-        "the state comes too late: a gate reads the state before its word, not after it.": third(i + state(after)).sigmoid(),
+        "the state never moves on: hand the new one to the next word.":
+            third(i + part(h)).sigmoid(),
+        "the state comes too late: a gate reads the state before its word, not after "
+        "it.": third(i + part(after)).sigmoid(),
+        "the step is PyTorch's, and this cell is the classical one. "
+        "Let the cell take it: `_,h = cell(x, h)`.": third(i2 + k2).sigmoid(),
+        **_gate_shapes(z, after)}
+
+# %% ../../nbs/solutions/06_gru.ipynb #gatefaults-1
+def _gate_shapes(z, after):
+    return {
         "this is 1-z, the share of the old.": 1-z,
         "these are the states, not the gates.": after,
         "this is the last word's alone; return one for each word.": z[-1],
         "the mean over the units comes later: return all of them.": z.mean(-1),
-        "the steps should be the first axis, the rows the second.": z.transpose(0, 1)})
+        "the steps should be the first axis, the rows the second.": z.transpose(0, 1)}
 
 # %% ../../nbs/solutions/06_gru.ipynb #31e4635a
 _biases = 'ir', 'iz', 'in', 'hr', 'hz', 'hn'
 
-def _one_unit(name): # how far apart the two conventions are, with a single unit and the one bias
-    w = dict(zip(_biases, torch.randn(6, 1, 1).double())); b = {k: float(k == name) for k in _biases}
+def _one_unit(name): # how far apart the two are, with a single unit and the one bias
+    w = dict(zip(_biases, torch.randn(6, 1, 1).double()))
+    b = {k: float(k == name) for k in _biases}
     x,h = torch.randn(2, 8, 1).double()
-    part = lambda k: w[k]*(x if k[0] == 'i' else h) + b[k]
+    def part(k): return w[k]*(x if k[0] == 'i' else h) + b[k]
     r,z = (part('ir') + part('hr')).sigmoid(),(part('iz') + part('hz')).sigmoid()
     flipped = (-part('iz') - part('hz')).sigmoid()
     theirs = (1-z)*torch.tanh(part('in') + r*part('hn')) + z*h
-    ours = (1-flipped)*h + flipped*torch.tanh(part('in') + w['hn']*(r*h) + b['hn'])
-    return float((theirs - ours).abs().max())
+    n = torch.tanh(part('in') + w['hn']*(r*h) + b['hn'])
+    return float((theirs - (1-flipped)*h - flipped*n).abs().max())
 
 def _names(got): # 'b_hn', ['b_hn'], {'b_hn', …} → {'hn', …}
-    got = re.split(r'[\s,]+', got.strip()) if isinstance(got, str) else got
-    require(isinstance(got, (set, frozenset, list, tuple)) and all(isinstance(g, str) for g in got), "The answer should be a set of names, such as {'b_ir', 'b_hz'}.")
-    return {re.sub('[^a-z]', '', re.sub(r'^b(ias)?_?', '', g.strip().lower())) for g in got} - {''}
+    if isinstance(got, str): got = re.split(r'[\s,]+', got.strip())
+    right = isinstance(got, (set, frozenset, list, tuple))
+    require(right and all(isinstance(g, str) for g in got),
+            "The answer should be a set of names, such as {'b_ir', 'b_hz'}.")
+    bare = [re.sub(r'^b(ias)?_?', '', g.strip().lower()) for g in got]
+    return {re.sub('[^a-z]', '', g) for g in bare} - {''}
 
 # %% ../../nbs/solutions/06_gru.ipynb #310a3fb3
 @checker()
 def reset_biases(
     biases, # A set of names from b_ir, b_iz, b_in, b_hr, b_hz, b_hn
 ):
-    "Check which biases make the two conventions differ where there is but one unit, with z flipped."
-    got,want = _names(biases),{k for k in _biases if _one_unit(k) > 1e-6}
-    for k in sorted(got): require(k in _biases, f"There is no bias {k!r} in the formulas; there are {', '.join('b_' + b for b in _biases)}.")
+    "Check which biases make the two conventions differ: a single unit, z flipped."
+    got = _names(biases)
+    want = {k for k in _biases if _one_unit(k) > 1e-6}
+    known = ', '.join('b_' + b for b in _biases)
+    for k in sorted(got): require(k in _biases,
+        f"There is no bias {k!r} in the formulas; there are {known}.")
     for k in sorted(got - want):
-        require(k == 'in', f"b_{k} feeds a gate. Both conventions compute that gate in one way, biases and all; with z flipped, nothing is destroyed.")
-        raise CheckFailed("b_in is added outside of what r multiplies, in both conventions.")
-    require(got == want, "One that destroys it is missing. Which bias is multiplied by r in one convention and not in the other?")
+        require(k == 'in', f"b_{k} feeds a gate. Both conventions compute that gate in "
+                "one way, biases and all; with z flipped, nothing is destroyed.")
+        raise CheckFailed("b_in is added outside of what r multiplies, in both "
+                          "conventions.")
+    require(got == want, "One that destroys it is missing. Which bias is multiplied by "
+                         "r in one convention and not in the other?")
 
 # %% ../../nbs/solutions/06_gru.ipynb #16072be2
 def _runs(n_in, n_hidden): # does the notes' step run, its matrix missing?
-    x,h,gate = torch.zeros(2, n_in),torch.zeros(2, n_hidden),torch.full((2, n_hidden), .5)
-    try: return (gate*torch.tanh(torch.cat([gate*h, x], dim=1)) + (1-gate)*h).numel() > 0
+    x,h = torch.zeros(2, n_in),torch.zeros(2, n_hidden)
+    gate = torch.full((2, n_hidden), .5)
+    try: h = gate*torch.tanh(torch.cat([gate*h, x], dim=1)) + (1-gate)*h
     except RuntimeError: return False
+    return h.numel() > 0
 
-_silent_rules = { # a rule that is wrong → what is wrong with it
-    "that is where nh + nh would do. The layer is not used at all; look at the sizes in the last line.": lambda i,h: i == h,
-    "a step without a word fits. There is another kind: a column that fits to any number of columns.": lambda i,h: i == 0,
-    "a single unit is broadcast. There is another kind: what if there is nothing to read?": lambda i,h: h == 1,
-    "one of the two conditions is enough, they need not hold together.": lambda i,h: i == 0 and h == 1,
-    "a word of one number is not broadcast: it stands beside the state, and the two together are the columns.": lambda i,h: i in (0, 1) or h == 1}
+_silent_rules = { # what is wrong with a rule → the rule
+    "that is where nh + nh would do. The layer is not used at all; look at the sizes "
+    "in the last line.": lambda i,h: i == h,
+    "a step without a word fits. There is another kind: a column that fits to any "
+    "number of columns.": lambda i,h: i == 0,
+    "a single unit is broadcast. There is another kind: what if there is nothing to "
+    "read?": lambda i,h: h == 1,
+    "one of the two conditions is enough, they need not hold together.":
+        lambda i,h: i == 0 and h == 1,
+    "a word of one number is not broadcast: it stands beside the state, and the two "
+    "together are the columns.": lambda i,h: i in (0, 1) or h == 1}
 
 # %% ../../nbs/solutions/06_gru.ipynb #b659a48b
 @checker()
@@ -114,15 +155,26 @@ def silent_sizes(
 ):
     "Check for which sizes a GRU step without the candidate's matrix runs through."
     sizes = list(product(range(5), range(1, 6)))
-    got = {s: run_answer(f, *s, hints={'not callable': "A function of the two sizes is wanted here: `lambda n_in, n_hidden: …`."}) for s in sizes}
-    got = {s: v.item() if hasattr(v, 'item') and v.ndim == 0 else v for s,v in got.items()}
-    for v in got.values(): require(isinstance(v, (bool, int)), f"The function should return True or False, not {type(v).__name__}.")
-    got,want = ({s: bool(v) for s,v in d.items()} for d in (got, {s: _runs(*s) for s in sizes}))
-    for fault,rule in _silent_rules.items(): require(got != {s: bool(rule(*s)) for s in sizes}, f"Not quite: {fault}")
-    for i,h in sizes: require(got[i, h] == want[i, h],
-        f"n_in={i}, n_hidden={h}: the gates have {h} column{'s'*(h > 1)}, new has {h + i}. This {'runs' if want[i, h] else 'raises an error'}.")
+    hints = {'not callable': "A function of the two sizes is wanted here: "
+                             "`lambda n_in, n_hidden: …`."}
+    got = {}
+    for s in sizes:
+        v = run_answer(f, *s, hints=hints)
+        if getattr(v, 'shape', None) == (): v = v.item()  # of an array or a tensor
+        require(isinstance(v, (bool, int)),
+                f"The function should return True or False, not {type(v).__name__}.")
+        got[s] = bool(v)
+    for fault,rule in _silent_rules.items():
+        require(got != {s: bool(rule(*s)) for s in sizes}, f"Not quite: {fault}")
+    for i,h in sizes:
+        runs = _runs(i, h)
+        require(got[i, h] == runs, f"n_in={i}, n_hidden={h}: the gates have {h} "
+                f"column{'s'*(h > 1)}, new has {h + i}. "
+                f"This {'runs' if runs else 'raises an error'}.")
 
 # %% ../../nbs/solutions/06_gru.ipynb #68af3e94
+_parts = 'i_r', 'i_z', 'i_n', 'h_r', 'h_z', 'h_n'
+
 def _step(i_r, i_z, i_n, h_r, h_z, h_n, h): # by hand: PyTorch's
     r,z = (i_r + h_r).sigmoid(),(i_z + h_z).sigmoid()
     return (1-z)*torch.tanh(i_n + r*h_n) + z*h
@@ -131,80 +183,147 @@ def _step(i_r, i_z, i_n, h_r, h_z, h_n, h): # by hand: PyTorch's
 def sign_symmetry(
     f, # `f(i_r, i_z, i_n, h_r, h_z, h_n, h)` → the new state, all (bs, n_hidden)
 ):
-    "Check a step of PyTorch's GRU with a sign changed: another function of its parts, the same one once some of them are negated."
+    "Check a step of PyTorch's GRU with a sign changed that no training can tell."
     *parts,h = torch.randn(7, 6, 4).double().mul(2)
     parts,h = [p.requires_grad_() for p in parts],h.tanh().requires_grad_()
-    got = run_answer(f, *parts, h, hints={'not callable': "A function is wanted here.", 'positional argument': "It takes seven arguments, as `after` does."})
-    require(isinstance(got, torch.Tensor), f"The new state should be a tensor, not {type(got).__name__}.")
-    require(got.shape == h.shape, f"The shapes should survive: {tuple(h.shape)} became {tuple(got.shape)}.")
-    require(not same(got, _step(*parts, h)), "This still is PyTorch's step: it gives the same numbers. Change a sign that counts.")
-    signs = [s for s in product((1, -1), repeat=6) if same(got, _step(*[k*p for k,p in zip(s, parts)], h))]
-    if not signs: _sign_faults(got, *parts, h)
-    grads = torch.autograd.grad(got.sum(), [*parts, h], allow_unused=True) if got.requires_grad else [None]*7
-    for name,g in zip(('i_r', 'i_z', 'i_n', 'h_r', 'h_z', 'h_n', 'h'), grads):
-        require(g is not None, f"No gradient reaches {name}: training would not survive.")
+    got = run_answer(f, *parts, h, hints={'not callable': "A function is wanted here.",
+        'positional argument': "It takes seven arguments, as `after` does."})
+    require(isinstance(got, torch.Tensor),
+            f"The new state should be a tensor, not {type(got).__name__}.")
+    require(got.shape == h.shape, "The shapes should survive: "
+            f"{tuple(h.shape)} became {tuple(got.shape)}.")
+    require(not same(got, _step(*parts, h)), "This still is PyTorch's step: it gives "
+            "the same numbers. Change a sign that counts.")
+    if not _mirrored(got, parts, h): _sign_faults(got, *parts, h)
+    _reaches_all(got, parts, h)
+
+# %% ../../nbs/solutions/06_gru.ipynb #signparts
+def _mirrored(got, parts, h): # is it PyTorch's step, some parts negated?
+    for signs in product((1, -1), repeat=6):
+        if same(got, _step(*[k*p for k,p in zip(signs, parts)], h)): return True
+    return False
+
+def _reaches_all(got, parts, h):
+    grads = [None]*7
+    if got.requires_grad:
+        grads = torch.autograd.grad(got.sum(), [*parts, h], allow_unused=True)
+    for name,g in zip((*_parts, 'h'), grads):
+        require(g is not None,
+                f"No gradient reaches {name}: training would not survive.")
 
 # %% ../../nbs/solutions/06_gru.ipynb #971888e3
 def _sign_faults(got, i_r, i_z, i_n, h_r, h_z, h_n, h): # why training could tell
     r,z = (i_r + h_r).sigmoid(),(i_z + h_z).sigmoid()
     n = torch.tanh(i_n + r*h_n)
-    require(not same(got, (1-z)*n - z*h), "With -z*h the memory changes its sign at every word. It stays in its range, "
-        "but no weights of PyTorch's cell do that: training finds another function.")
-    require(not same(got, (1+z)*n + z*h), "With 1+z the shares no longer add up to one, and the state leaves its range.")
-    require(float(got.detach().abs().max()) <= 1, "The state leaves the range from −1 to 1.")
-    raise CheckFailed("This is no matter of naming: whatever weights you negate, PyTorch's cell computes something else. "
-                      "Change one sign, of a part before it is added.")
+    require(not same(got, (1-z)*n - z*h), "With -z*h the memory changes its sign at "
+        "every word. It stays in its range, but no weights of PyTorch's cell do that: "
+        "training finds another function.")
+    require(not same(got, (1+z)*n + z*h), "With 1+z the shares no longer add up to "
+        "one, and the state leaves its range.")
+    require(float(got.detach().abs().max()) <= 1,
+            "The state leaves the range from −1 to 1.")
+    raise CheckFailed("This is no matter of naming: whatever weights you negate, "
+        "PyTorch's cell computes something else. Change one sign, of a part before it "
+        "is added.")
 
 # %% ../../nbs/solutions/06_gru.ipynb #8492e9fe
-def _linears(cell, n_in, n_hidden): # (reset, candidate) as (W_x, W_h, b), for both orders of h and x
+def _linears(cell, n_in, n_hidden): # (reset, candidate) as (W_x, W_h, b), both orders
+    n = n_hidden + n_in
     for name in ('reset', 'candidate'):
         layer = getattr(cell, name, None)
-        require(isinstance(layer, nn.Linear), f"There is no layer `{name}`: set `self.{name} = nn.Linear(n_hidden + n_in, n_hidden)`.")
-        require(layer.weight.shape == (n_hidden, n_hidden + n_in) and layer.bias is not None,
-            f"`{name}` should map n_hidden + n_in = {n_hidden + n_in} numbers to n_hidden = {n_hidden}, with a bias.")
+        require(isinstance(layer, nn.Linear), f"There is no layer `{name}`: "
+                f"set `self.{name} = nn.Linear(n_hidden + n_in, n_hidden)`.")
+        require(layer.weight.shape == (n_hidden, n) and layer.bias is not None,
+                f"`{name}` should map n_hidden + n_in = {n} numbers to n_hidden = "
+                f"{n_hidden}, with a bias.")
     both = [(l.weight.detach(), l.bias.detach()) for l in (cell.reset, cell.candidate)]
-    yield [(W[:, n_hidden:], W[:, :n_hidden], b) for W,b in both]      # [h, x]
-    yield [(W[:, :n_in], W[:, n_in:], b) for W,b in both]              # [x, h]
+    # [h, x], then [x, h]
+    yield [(W[:, n_hidden:], W[:, :n_hidden], b) for W,b in both]
+    yield [(W[:, :n_in], W[:, n_in:], b) for W,b in both]
 
-def _constant(layers, update, x, h): # by hand: the right state, and fault → the state it gives
+# %% ../../nbs/solutions/06_gru.ipynb #8492e9fe-1
+def _constant(layers, update, x, h): # by hand: the right state, and fault → its state
     (R_x,R_h,b_r),(N_x,N_h,b_n) = layers
     r,z = (x @ R_x.t() + h @ R_h.t() + b_r).sigmoid(),update.sigmoid()
-    new,free,after = (torch.tanh(x @ N_x.t() + state + b_n) for state in ((r*h) @ N_h.t(), h @ N_h.t(), r*(h @ N_h.t())))
-    return (1-z)*h + z*new, {
-        "z and 1-z have changed places: here z is the share of the candidate.": z*h + (1-z)*new,
-        "z is not σ(update): a share lies between 0 and 1, a parameter anywhere.": (1-update)*h + update*new,
-        "z is .5 for ever: `update` is not used.": (h + new)/2,
-        "the reset gate is not used.": (1-z)*h + z*free,
-        "r stands on the wrong side of the product with h: the classical cell has W_h (r * h).": (1-z)*h + z*after,
-        "the old state is kept whole; old and new should be shares of one.": h + z*new,
-        "this is the candidate alone; nothing of the old state is kept.": new}
+    def new(state): return torch.tanh(x @ N_x.t() + state + b_n)
+    n = new((r*h) @ N_h.t())
+    return (1-z)*h + z*n, {
+        "z and 1-z have changed places: here z is the share of the candidate.":
+            z*h + (1-z)*n,
+        "z is not σ(update): a share lies between 0 and 1, a parameter anywhere.":
+            (1-update)*h + update*n,
+        **_constant_more(z, update, n, h),
+        "the reset gate is not used.": (1-z)*h + z*new(h @ N_h.t()),
+        "r stands on the wrong side of the product with h: the classical cell has "
+        "W_h (r * h).": (1-z)*h + z*new(r*(h @ N_h.t()))}
+
+def _constant_more(z, update, n, h):
+    mean = update.mean().sigmoid()
+    return {
+        "z is .5 for ever: `update` is not used.": (h + n)/2,
+        "z is one number for all units, from the mean of `update`. "
+        "Each unit has its own.": (1-mean)*h + mean*n,
+        "the old state is kept whole; old and new should be shares of one.": h + z*n,
+        "this is the candidate alone; nothing of the old state is kept.": n}
 
 # %% ../../nbs/solutions/06_gru.ipynb #8327379d
 @checker()
 def constant_update(
-    cls, # `cls(n_in, n_hidden)` makes a cell with `reset`, `candidate` (layers) and `update` (a parameter): `cell(x, h)` → `(h, h)`
+    cls, # `cls(n_in, n_hidden)` makes a cell: `cell(x, h)` → `(h, h)`
 ):
-    "Check a classical GRU cell whose update gate is learned, but reads neither the word nor the state."
+    "Check a classical GRU cell whose update gate is learned, but reads nothing."
+    require(not isinstance(cls, nn.Module),
+            "Hand over the class itself, not a cell made of it.")
     for n_in,n_hidden in ((5, 3), (4, 4)):
-        cell = run_answer(cls, n_in, n_hidden, hints={'before Module': "Call `super().__init__()` first, or take fastai's `Module`.",
-            'before super': "Call `super().__init__()` first, or take fastai's `Module`.", 'not callable': "A class is wanted here."})
-        require(isinstance(cell, nn.Module), "The cell should be an `nn.Module` (or fastai's `Module`).")
-        update = getattr(cell, 'update', None)
-        require(not isinstance(update, nn.Module), "`update` is still a layer: it reads the state and the word. It should be a parameter, one number for each unit.")
-        require(isinstance(update, torch.Tensor), "There is no `update`: set `self.update = nn.Parameter(…)`.")
-        require(isinstance(update, nn.Parameter), "`update` is a plain tensor, so no optimizer finds it: wrap it in `nn.Parameter`.")
-        require(update.shape == (n_hidden,), f"`update` should have one number for each unit, the shape ({n_hidden},), not {tuple(update.shape)}.")
-        require(float(update.detach().abs().max()) == 0, "`update` should start at 0, so that z = σ(0) = .5.")
-        require(getattr(cell, 'n_states', None) == 1, "`Recurrent` asks a cell for its number of states: `n_states = 1` in the class.")
-        cell = cell.double()
-        for p in cell.parameters(): nn.init.normal_(p)
+        cell = _constant_cell(cls, n_in, n_hidden)
         x,h = [torch.randn(6, n).double().mul(2) for n in (n_in, n_hidden)]
-        res = run_answer(cell, x.clone(), h_in := h.clone(), hints={'size': "`reset` and `candidate` read the state and the word: `torch.cat([h, x], dim=1)`."})
-        require(same(h_in, h), "The state that was handed in is changed in place: give the new one a tensor of its own.")
-        require(isinstance(res, tuple) and len(res) == 2, "Return the output and the new state: `h, h`.")
-        known = [_constant(w, cell.update.detach(), x, h) for w in _linears(cell, n_in, n_hidden)]
-        meets = lambda want,wrongs: isinstance(res[1], torch.Tensor) and any(same(res[1], v) for v in (want, *wrongs.values()))
-        want,wrongs = next((k for k in known if meets(*k)), known[0])
-        for what,got in (("The new state", res[1]), ("The output (which is h)", res[0])): compare_answer(what, got, want, wrongs)
-        grad, = torch.autograd.grad(res[1].sum(), cell.update, allow_unused=True) if res[1].requires_grad else (None,)
-        require(grad is not None, "No gradient reaches `update`: it would stay where it starts.")
+        h_in = h.clone()
+        res = run_answer(cell, x.clone(), h_in, hints=_constant_hints)
+        require(same(h_in, h), "The state that was handed in is changed in place: "
+                               "give the new one a tensor of its own.")
+        require(isinstance(res, tuple) and len(res) == 2,
+                "Return the output and the new state: `h, h`.")
+        known = _which_order(cell, n_in, n_hidden, x, h, res[1])
+        compare_answer("The new state", res[1], *known)
+        compare_answer("The output (which is h)", res[0], *known)
+        grad = None
+        if res[1].requires_grad:
+            grad, = torch.autograd.grad(res[1].sum(), cell.update, allow_unused=True)
+        require(grad is not None,
+                "No gradient reaches `update`: it would stay where it starts.")
+
+# %% ../../nbs/solutions/06_gru.ipynb #constantcell
+_super = "Call `super().__init__()` first, or take fastai's `Module`."
+_constant_hints = {'size': "`reset` and `candidate` read the state and the word: "
+                           "`torch.cat([h, x], dim=1)`."}
+
+def _constant_cell(cls, n_in, n_hidden):
+    cell = run_answer(cls, n_in, n_hidden, hints={'before Module': _super,
+        'before super': _super, 'not callable': "A class is wanted here."})
+    require(isinstance(cell, nn.Module),
+            "The cell should be an `nn.Module` (or fastai's `Module`).")
+    update = getattr(cell, 'update', None)
+    require(not isinstance(update, nn.Module), "`update` is still a layer: it reads "
+            "the state and the word. It should be a parameter, a number for each unit.")
+    require(isinstance(update, torch.Tensor),
+            "There is no `update`: set `self.update = nn.Parameter(…)`.")
+    require(isinstance(update, nn.Parameter), "`update` is a plain tensor, so no "
+            "optimizer finds it: wrap it in `nn.Parameter`.")
+    require(update.shape == (n_hidden,), "`update` should have one number for each "
+            f"unit, the shape ({n_hidden},), not {tuple(update.shape)}.")
+    require(float(update.detach().abs().max()) == 0,
+            "`update` should start at 0, so that z = σ(0) = .5.")
+    require(getattr(cell, 'n_states', None) == 1, "`Recurrent` asks a cell for its "
+            "number of states: `n_states = 1` in the class.")
+    cell = cell.double()
+    for p in cell.parameters(): nn.init.normal_(p)
+    return cell
+
+# %% ../../nbs/solutions/06_gru.ipynb #constantcell-1
+def _which_order(cell, n_in, n_hidden, x, h, got): # [h, x] or [x, h]?
+    update = cell.update.detach()
+    known = [_constant(w, update, x, h) for w in _linears(cell, n_in, n_hidden)]
+    for want,wrongs in known:
+        if isinstance(got, torch.Tensor) and any(
+            same(got, v) for v in (want, *wrongs.values())): return want, wrongs
+    return known[0]

@@ -16,205 +16,440 @@ from .multilayer import _near, _numbers
 from ..lstm import *
 
 # %% ../../nbs/solutions/05_lstm.ipynb #492f54af
-def _run_lstm(cell, xs, gate, carry=True, old=True, x_first=False, reads='h', act=torch.sigmoid): # by hand: what a gate says at each step
-    lin = lambda l,h,x: torch.cat([x, h] if x_first else [h, x], 1) @ l.weight.t() + l.bias
-    h = c = xs.new_zeros(len(xs), cell.forget_gate.weight.shape[0]); res = []
-    for t in range(xs.shape[1]):
-        x,h0 = xs[:, t],(c if reads == 'c' else h)
-        f,i,g,o = [torch.cat([h, x], 1) @ l.weight.t() + l.bias for l in (cell.forget_gate, cell.input_gate, cell.candidate, cell.output_gate)]
-        c = f.sigmoid()*c + i.sigmoid()*g.tanh(); h = o.sigmoid()*c.tanh()
-        res.append(act(lin(getattr(cell, gate), h0 if old else h, x)))
-        if not carry: h = c = torch.zeros_like(h)
-    return torch.stack(res, 1)
+def _pre_gate(layer, h, x, x_first=False):
+    hx = torch.cat([x, h] if x_first else [h, x], 1)
+    return hx @ layer.weight.t() + layer.bias
 
-_run_hints = {'same dtype': "Make the first state from the words, `xs.new_zeros(…)`: it has their precision then.",
-    'except in dimension 0': "Without `dim` they are laid one below the other. Side by side is `dim=1`.",
-    'shapes cannot': "The gate reads n_hidden + n_in numbers: `torch.cat([h, x_t], dim=1)`.", 'unpack': "An `LSTMCell` returns the output and a pair: `out,(h,c)`."}
+def _run_lstm(cell, xs, gate='forget_gate', carry=True, old=True, x_first=False,
+              reads='h', act=torch.sigmoid):  # by hand: what a gate says at each step
+    h = c = xs.new_zeros(len(xs), cell.forget_gate.weight.shape[0])
+    said, names = [], ('forget_gate', 'input_gate', 'candidate', 'output_gate')
+    for x in xs.unbind(1):
+        before = c if reads == 'c' else h
+        f, i, g, o = [_pre_gate(getattr(cell, name), h, x) for name in names]
+        c = f.sigmoid()*c + i.sigmoid()*g.tanh()
+        h = o.sigmoid()*c.tanh()
+        a = _pre_gate(getattr(cell, gate), before if old else h, x, x_first)
+        said.append(act(a))
+        if not carry: h = c = torch.zeros_like(h)
+    return torch.stack(said, 1).detach()
+
+# %% ../../nbs/solutions/05_lstm.ipynb #gatesw01
+_run_hints = {
+    'same dtype': "Make the first state from the words, `xs.new_zeros(…)`: it has "
+                  "their precision then.",
+    'except in dimension 0': "Without `dim` they are laid one below the other. Side "
+                             "by side is `dim=1`.",
+    'shapes cannot': "The gate reads n_hidden + n_in numbers: `torch.cat([h, x_t], "
+                     "dim=1)`.",
+    'must be': "The state is a pair (h, c), with a row for each row of the words.",
+    'is a pair': "The state is a pair, `(h, c)`.",
+    'unpack': "An `LSTMCell` returns the output and a pair: `out, (h, c)`."}
+
+def _asked(f, what): # a function, and not what it returns, or a cell
+    require(callable(f) and not isinstance(f, (type, nn.Module)),
+            f"Give the function itself, {what}, not {_kind_of(f)}.")
+
+def _kind_of(v):
+    return f'the class {v.__name__}' if isinstance(v, type) else f'{type(v).__name__}'
+
+# %% ../../nbs/solutions/05_lstm.ipynb #gatesw02
+def _gates_wrongs(cell, xs): # fault → the gates that it gives
+    def run(*args, **faults): return _run_lstm(cell, xs, *args, **faults)
+    want = run()
+    return {
+        "these are the input gates.": run('input_gate'),
+        "these are the output gates.": run('output_gate'),
+        "this is the candidate, which is no gate.": run('candidate', act=torch.tanh),
+        "the sigmoid is missing: a gate lies between 0 and 1.": run(act=lambda a: a),
+        "a gate takes a sigmoid, not a tanh.": run(act=torch.tanh),
+        "the cell starts anew at each word: carry the state on from step to step.":
+            run(carry=False),
+        "each gate is read one step late. It sees the hidden state *before* the step, "
+        "so read it first.": run(old=False),
+        "the word and the state have changed places: `torch.cat([h, x_t], dim=1)`.":
+            run(x_first=True),
+        "a gate reads the hidden state h, not the cell state c.": run(reads='c'),
+        "this is what is kept over the whole sequence, the product. Return the gates "
+        "of each step.": want.prod(1),
+        "this is the mean over the units. Each unit has a gate of its own.":
+            want.mean(2),
+        "the axes have changed places: (bs, seq_len, n_hidden) is wanted, so stack "
+        "along dim=1.": want.transpose(0, 1),
+        "this is the last step only.": want[:, -1]}
 
 # %% ../../nbs/solutions/05_lstm.ipynb #5e84bf53
 @checker()
 def forget_gates(
-    f, # `f(cell, xs)`: an `LSTMCell`, xs (bs, seq_len, n_in) → its forget gates, (bs, seq_len, n_hidden); the states begin with zeros
+    f, # `f(cell, xs)`: an `LSTMCell`, xs (bs, seq_len, n_in) → its forget gates
 ):
     "Check the forget gates of a cell at every word of a sequence."
+    _asked(f, "`my_forget_gates`")
     for n_in in (4, 5):
-        cell,xs = LSTMCell(n_in, 4).double(),torch.randn(3, 6, n_in).double().mul(2)
-        with torch.no_grad(): [p.mul_(2) for p in cell.parameters()]
+        cell = LSTMCell(n_in, 4).double()
+        xs = torch.randn(3, 6, n_in).double().mul(2)
+        with torch.no_grad():
+            for p in cell.parameters(): p.mul_(2)
+        before = [t.clone() for t in (xs, *cell.parameters())]
+        want, wrongs = _run_lstm(cell, xs), _gates_wrongs(cell, xs)
         got = run_answer(f, cell, xs, hints=_run_hints)
-        run = lambda gate='forget_gate', **kwargs: _run_lstm(cell, xs, gate, **kwargs).detach()
-        want = run()
-        compare_answer("The gates", got, want, {
-            "these are the input gates.": run('input_gate'), "these are the output gates.": run('output_gate'),
-            "this is the candidate, which is no gate.": run('candidate', act=torch.tanh),
-            "the sigmoid is missing: a gate lies between 0 and 1.": run(act=lambda a: a),
-            "a gate takes a sigmoid, not a tanh.": run(act=torch.tanh),
-            "the cell starts anew at each word: carry the state on from step to step.": run(carry=False),
-            "each gate is read one step late. It sees the hidden state *before* the step, so read it first.": run(old=False),
-            "the word and the state have changed places: `torch.cat([h, x_t], dim=1)`.": run(x_first=True),
-            "a gate reads the hidden state h, not the cell state c.": run(reads='c'),
-            "this is what is kept over the whole sequence, the product. Return the gates of each step.": want.prod(1),
-            "this is the mean over the units. Each unit has a gate of its own.": want.mean(2),
-            "the axes have changed places: (bs, seq_len, n_hidden) is wanted, so stack along dim=1.": want.transpose(0, 1),
-            "this is the last step only.": want[:, -1]})
+        require(all(map(same, before, (xs, *cell.parameters()))),
+                "The words or the cell's weights are changed in place: only look at "
+                "them.")
+        compare_answer("The gates", got, want, wrongs)
+
+# %% ../../nbs/solutions/05_lstm.ipynb #halflf01
+def _half_life_wrongs(want): # fault → the two numbers that it gives
+    gates = [1/(1 + math.exp(-bias)) for bias in (0, 3)]
+    def words(gate): return math.log(.5)/math.log(gate)
+    return {
+        "the order is the bias 0 first, then 3.": want[::-1],
+        "these are the gates themselves, the shares kept at one word. How many of them "
+        "multiply to a half?": gates,
+        "after so many words 1/e is left, not a half.": [-1/math.log(f) for f in gates],
+        "1/(1-f) is a rule of thumb for 1/e. For a half, solve fⁿ = ½.":
+            [1/(1-f) for f in gates],
+        "this subtracts the same amount at each word. A gate takes a share of what is "
+        "left: solve fⁿ = ½.": [.5/(1-f) for f in gates],
+        "the sigmoid is missing: the bias itself is no gate.": [1, words(1/3)],
+        "a gate is a sigmoid, not a tanh.": [0, words(math.tanh(3))],
+        "with the bias 3 the gate was rounded to .95. Near 1 the third digit counts: "
+        "σ(3) = .9526 keeps half for longer.": [1, words(.95)],
+        "with the bias 3 the gate was rounded to .953. Near 1 the fourth digit counts: "
+        "σ(3) = .9526.": [1, words(.953)]}
 
 # %% ../../nbs/solutions/05_lstm.ipynb #adb74c5b
 @checker()
 def half_life(
-    words, # Two numbers: words until half is left, with the forget gates at σ(0) and at σ(3)
+    words, # Two numbers: words until half is left, forget gates at σ(0) and at σ(3)
 ):
-    "Check how long an LSTM keeps half of its cell state, with gates that stay where their bias puts them."
-    got,gates = _numbers("The answer", words, 2),[1/(1 + math.exp(-b)) for b in (0, 3)]
+    "Check how long half of a cell state is kept, its gates where the bias puts them."
+    got = _numbers("The answer", words, 2)
+    gates = [1/(1 + math.exp(-bias)) for bias in (0, 3)]
     want = [math.log(.5)/math.log(f) for f in gates]
-    for fault,wrong in {
-        "the order is the bias 0 first, then 3.": want[::-1],
-        "these are the gates themselves, the shares kept at one word. How many of them multiply to a half?": gates,
-        "after so many words 1/e is left, not a half.": [-1/math.log(f) for f in gates],
-        "1/(1-f) is a rule of thumb for 1/e. For a half, solve fⁿ = ½.": [1/(1-f) for f in gates],
-        "this subtracts the same amount at each word. A gate takes a share of what is left: solve fⁿ = ½.": [.5/(1-f) for f in gates],
-        "the sigmoid is missing: the bias itself is no gate.": [1, math.log(.5)/math.log(1/3)],
-        "a gate is a sigmoid, not a tanh.": [0, math.log(.5)/math.log(math.tanh(3))]
-    }.items(): require(not _near(got, wrong, .1), f"The words: {fault}")
-    for v,w,b in zip(got, want, (0, 3)):
-        require(abs(v-w) <= .1 or abs(v-w) > .8, f"With the bias {b}, {v:g} is close. Give one digit after the point.")
-        require(abs(v-w) <= .1, f"With the bias {b} it is not {v:.3g} words. The gate is σ({b}) = {1/(1 + math.exp(-b)):.2f}, and n of them multiply to a half.")
+    if _near(got, want, .1): return
+    for fault, wrong in _half_life_wrongs(want).items():
+        require(not _near(got, wrong, .1), f"The words: {fault}")
+    for v, w, bias, gate in zip(got, want, (0, 3), gates):
+        off = abs(v - w)
+        require(off <= .1 or off > .8,
+                f"With the bias {bias}, {v:g} is close. Give one digit after the "
+                "point.")
+        require(off <= .1, f"With the bias {bias} it is not {v:.3g} words. The gate is "
+                f"σ({bias}) = {gate:.2f}, and n of them multiply to a half.")
+
+# %% ../../nbs/solutions/05_lstm.ipynb #ranges01
+def _range_wrongs(tanh, sigmoid): # fault → the four numbers that it gives
+    inf = math.inf
+    return {
+        "right, but in the wrong order: the tanh comes first.": sigmoid + tanh,
+        "in each pair the lowest comes first.": tanh[::-1] + sigmoid[::-1],
+        "these are the ranges of what is added at *one* word. The cell state is a sum "
+        "of ten.": (-1, 1, 0, 1),
+        "no gate is above 1 and no candidate is: one word adds less than 1, ten words "
+        "less than 10.": (-inf, inf, 0, inf),
+        "a sigmoid is never negative, and forgetting only brings c nearer to zero.":
+            tanh + tanh,
+        "a sigmoid centred on ½ can come near 0 and near 1, both.":
+            tanh + (sigmoid[1]/2, sigmoid[1])}
 
 # %% ../../nbs/solutions/05_lstm.ipynb #1a0fc47c
 @checker()
 def cell_range(
-    ranges, # ((lowest, highest) with a tanh candidate, (lowest, highest) with a sigmoid): bounds of c ten words after zero
+    ranges, # ((lowest, highest) with a tanh, (lowest, highest) with a sigmoid)
 ):
-    "Check what a cell state can reach in ten words, with a tanh for the candidate and with a sigmoid."
-    n,inf = 10,math.inf
-    tanh,sigmoid = (-n, n),(0, n)
+    "Check what a cell state can reach in ten words, by the candidate's function."
     got = _numbers("The answer (two pairs)", ranges, 4)
-    for fault,wrong in {
-        "right, but in the wrong order: the tanh comes first.": sigmoid + tanh,
-        "in each pair the lowest comes first.": tanh[::-1] + sigmoid[::-1],
-        "these are the ranges of what is added at *one* word. The cell state is a sum of ten.": (-1, 1, 0, 1),
-        "no gate is above 1 and no candidate is: one word adds less than 1, ten words less than 10.": (-inf, inf, 0, inf),
-        "a sigmoid is never negative, and forgetting only brings c nearer to zero.": tanh + tanh,
-        "a sigmoid centred on ½ can come near 0 and near 1, both.": tanh + (n/2, n)
-    }.items(): require(not _near(got, wrong, .01), f"The ranges: {fault}")
-    for what,pair,want,low in (("a tanh", got[:2], tanh, "-1"), ("a sigmoid", got[2:], sigmoid, "0")):
-        require(_near(pair, want, .01), f"With {what}, c does not lie between {pair[0]:g} and {pair[1]:g}. "
-            f"One word adds at least {low} and at most 1 (times an input gate), and the forget gate keeps at most everything.")
+    tanh, sigmoid = (-10, 10), (0, 10)
+    if _near(got, tanh + sigmoid, .01): return
+    for fault, wrong in _range_wrongs(tanh, sigmoid).items():
+        require(not _near(got, wrong, .01), f"The ranges: {fault}")
+    for what, pair, want, low in (("a tanh", got[:2], tanh, "-1"),
+                                  ("a sigmoid", got[2:], sigmoid, "0")):
+        require(_near(pair, want, .01),
+                f"With {what}, c does not lie between {pair[0]:g} and {pair[1]:g}. "
+                f"One word adds at least {low} and at most 1 (times an input gate), "
+                "and the forget gate keeps at most everything.")
+
+# %% ../../nbs/solutions/05_lstm.ipynb #tinyca03
+def _first_state(layers, n_in, tanh, dtype): # h after a word of ones, from zeros
+    n = layers[0][0].shape[0]
+    hx = torch.cat([torch.zeros(n, dtype=dtype), torch.ones(n_in, dtype=dtype)])
+    i, f, g, o = [W.to(dtype) @ hx + b.to(dtype) for W, b in layers]
+    c = i.sigmoid()*tanh(g)
+    return o.sigmoid()*tanh(c)
+
+def _four_layers(cell): # weights and biases of i, f, g, o, whoever defined the class
+    if isinstance(cell, type):
+        raise CheckFailed("Give a cell, an instance with your weights in it: "
+                          f"`{cell.__name__}(n_in, n_hidden)`.")
+    names = 'input_gate', 'forget_gate', 'candidate', 'output_gate'
+    found = [getattr(cell, name, None) for name in names]
+    def weights(layer):
+        W, b = layer.weight.detach(), layer.bias
+        return W, W.new_zeros(len(W)) if b is None else b.detach()
+    if all(isinstance(layer, nn.Linear) for layer in found):
+        return [weights(layer) for layer in found]
+    one = getattr(cell, 'gates', None)      # a `FusedLSTMCell`
+    require(isinstance(one, nn.Linear), "Give an `LSTMCell` with your weights in it, "
+            f"not {_kind_of(cell)}.")
+    return list(zip(*(p.chunk(4) for p in weights(one))))
 
 # %% ../../nbs/solutions/05_lstm.ipynb #9a8edf40
 @checker()
 def tiny_candidate(
-    lstm, # A `FastLSTM` whose last output for a single word, all ones, is wrong by more than a percent
+    cell, # An `LSTMCell` with weights for which 1 - 2σ(-2a) is a bad tanh
 ):
-    "Check weights for which `FastLSTM` and `nn.LSTM` differ by more than a percent."
-    require(isinstance(lstm, FastLSTM), f"Give the `FastLSTM` itself, with your weights in it, not {type(lstm).__name__}.")
-    require(all(p.isfinite().all() for p in lstm.parameters()), "There is NaN or infinity among the weights: anything differs then. Finite ones are wanted.")
-    x = lstm.weight_hh_l0.new_ones(1, 1, lstm.input_size)
-    def theirs(dtype):
-        m = nn.LSTM(lstm.input_size, lstm.hidden_size, lstm.num_layers, batch_first=True).to(dtype)
-        m.load_state_dict(lstm.state_dict())
-        return m(x.to(dtype))
-    with torch.no_grad(): fast,right,exact = [f()[0][0, -1].double() for f in (lambda: run_answer(lstm, x), lambda: theirs(x.dtype), lambda: theirs(torch.float64))]
-    require(bool((right != 0).any()), "Both give 0, so there is nothing to differ by. Something must come in: a tiny candidate, behind gates that are open.")
-    good = (right - exact).abs() <= 1e-3*exact.abs()
-    gap = torch.where(good & (exact != 0), (fast - exact).abs()/exact.abs(), torch.zeros_like(exact)).max()
-    require(float(gap) > .01, f"The outputs differ by {float(gap):.1g} of their size at most, and more than .01 is wanted. `FastLSTM` loses digits where "
-        "1 - 2σ(-2a) is near zero: make a, what goes into the candidate's tanh, very small, and let it alone reach the output.")
+    "Check weights for which a tanh made of a sigmoid is wrong by more than a percent."
+    layers = _four_layers(cell)
+    require(all(bool(p.isfinite().all()) for layer in layers for p in layer),
+            "There is NaN or infinity among the weights: anything differs then. "
+            "Finite ones are wanted.")
+    n, dtype = layers[0][0].shape[0], layers[0][0].dtype
+    n_in = layers[0][0].shape[1] - n
+    def stretched(a): return 1 - 2*torch.sigmoid(-2*a)
+    fast, right = [_first_state(layers, n_in, tanh, dtype).double()
+                   for tanh in (stretched, torch.tanh)]
+    exact = _first_state(layers, n_in, torch.tanh, torch.float64)
+    require(bool((right != 0).any()), "Both give 0, so there is nothing to differ by. "
+            "Something must come in: a tiny candidate, behind gates that are open.")
+    good = (exact != 0) & ((right - exact).abs() <= 1e-3*exact.abs())
+    gap = float(torch.where(good, (fast - exact).abs()/exact.abs(), 0*exact).max())
+    require(gap > .01, f"The hidden states differ by {gap:.1g} of their size at most, "
+                       "and more than .01 is wanted. Digits are lost where 1 - "
+                       "2σ(-2a) is near zero: make a, what goes into the candidate's "
+                       "tanh, very small, and let it alone reach h.")
 
 # %% ../../nbs/solutions/05_lstm.ipynb #beb29529
-def _peep(cell, x, h, c, p_i=None, p_f=None, p_o=None, o_sees=lambda old,new: new, sees=lambda h,c: c, outside=False, x_first=False):
-    p_i,p_f,p_o = [(getattr(cell, n) if p is None else p).reshape(-1) for n,p in (('p_i', p_i), ('p_f', p_f), ('p_o', p_o))]
-    hx = torch.cat([x, h] if x_first else [h, x], 1)
-    pre = lambda name: hx @ getattr(cell, name).weight.t() + getattr(cell, name).bias
-    gate = (lambda a,b: a.sigmoid() + b) if outside else (lambda a,b: (a + b).sigmoid())
-    f,i = gate(pre('forget_gate'), p_f*sees(h, c)),gate(pre('input_gate'), p_i*sees(h, c))
-    new = f*c + i*pre('candidate').tanh()
-    return gate(pre('output_gate'), p_o*o_sees(sees(h, c), new))*new.tanh(), new
+_GATES = 'forget_gate', 'input_gate', 'candidate', 'output_gate'
+_HOLES = 'p_i', 'p_f', 'p_o'
 
+def _peep(cell, x, h, c, o_sees=lambda old, new: new, sees=lambda h, c: c,
+          outside=False, x_first=False, p_g=0, i_sees=None, **holes):
+    # by hand; faults by name: other peepholes, other things that they see
+    holes = {name: getattr(cell, name) for name in _HOLES} | holes
+    p_i, p_f, p_o = [holes[name].reshape(-1) for name in _HOLES]
+    a = {name: _pre_gate(getattr(cell, name), h, x, x_first) for name in _GATES}
+    def gate(a, b): return a.sigmoid() + b if outside else (a + b).sigmoid()
+    seen = sees(h, c)
+    f = gate(a['forget_gate'], p_f*seen)
+    i = gate(a['input_gate'], p_i*(seen if i_sees is None else i_sees(f, c)))
+    new = f*c + i*(a['candidate'] + p_g*seen).tanh()
+    return gate(a['output_gate'], p_o*o_sees(seen, new))*new.tanh(), new
+
+# %% ../../nbs/solutions/05_lstm.ipynb #peepwr01
 def _peep_wrongs(cell, x, h, c): # fault → (h, c) that it gives
-    peep,none = (lambda **kwargs: _peep(cell, x, h, c, **kwargs)),torch.zeros_like(c[0])
-    return {"there are no peepholes in it: this is the plain LSTM.": peep(p_i=none, p_f=none, p_o=none),
-        "the output gate looks at the old cell state. It comes last, and looks at the new one.": peep(o_sees=lambda old,new: old),
-        "the output gate looks at tanh(c'). It should look at c' itself.": peep(o_sees=lambda old,new: new.tanh()),
-        "the gates look at tanh(c). They should look at c itself.": peep(sees=lambda h,c: c.tanh()),
-        "the word and the state have changed places: `torch.cat([h, x], dim=1)`.": peep(x_first=True),
-        "the output gate has no peephole.": peep(p_o=none), "the input gate has no peephole.": peep(p_i=none), "the forget gate has no peephole.": peep(p_f=none),
-        "the peepholes of the input and the forget gate have changed places.": peep(p_i=cell.p_f, p_f=cell.p_i),
-        "the gates look at the hidden state, which they see anyway. A peephole looks at the cell state.": peep(sees=lambda h,c: h),
-        "the peepholes are added to the gates. They belong inside the sigmoid, so that a gate stays between 0 and 1.": peep(outside=True)}
+    def peep(**faults): return _peep(cell, x, h, c, **faults)
+    none = torch.zeros_like(c[0])
+    res = {
+        "there are no peepholes in it: this is the plain LSTM.":
+            peep(p_i=none, p_f=none, p_o=none),
+        "the output gate looks at the old cell state. It comes last, and looks at the "
+        "new one.": peep(o_sees=lambda old, new: old),
+        "the output gate looks at tanh(c'). It should look at c' itself.":
+            peep(o_sees=lambda old, new: new.tanh()),
+        "the gates look at tanh(c). They should look at c itself.":
+            peep(sees=lambda h, c: c.tanh()),
+        "the input gate looks at f⊙c, what is kept. It should look at c itself.":
+            peep(i_sees=lambda f, c: f*c),
+        "the word and the state have changed places: `torch.cat([h, x], dim=1)`.":
+            peep(x_first=True),
+        "the gates look at the hidden state, which they see anyway. A peephole looks "
+        "at the cell state.": peep(sees=lambda h, c: h),
+        "the peepholes are added to the gates. They belong inside the sigmoid, so "
+        "that a gate stays between 0 and 1.": peep(outside=True)}
+    return res | _peep_wrong_holes(cell, peep, none)
+
+# %% ../../nbs/solutions/05_lstm.ipynb #peepwr02
+def _peep_wrong_holes(cell, peep, none): # missing, or in a wrong place
+    res = {
+        "the output gate has no peephole.": peep(p_o=none),
+        "the input gate has no peephole.": peep(p_i=none),
+        "the forget gate has no peephole.": peep(p_f=none),
+        "the peepholes of the input and the forget gate have changed places.":
+            peep(p_i=cell.p_f, p_f=cell.p_i),
+        "the peepholes of the input and the output gate have changed places.":
+            peep(p_i=cell.p_o, p_o=cell.p_i),
+        "the peepholes of the forget and the output gate have changed places.":
+            peep(p_f=cell.p_o, p_o=cell.p_f)}
+    for name in _HOLES:
+        res[f"the candidate has a peephole as well (`{name}`). It is no gate, and "
+            "sees only h and x."] = peep(p_g=getattr(cell, name).reshape(-1))
+    return res
+
+# %% ../../nbs/solutions/05_lstm.ipynb #peepwr03
+def _peephole_parts(cell, n_in, n): # has it what it should have?
+    for name in _GATES:
+        require(isinstance(getattr(cell, name, None), nn.Linear),
+                f"There is no layer `{name}`: keep those of `LSTMCell`, by "
+                "`super().__init__(n_in, n_hidden)`.")
+    for name in _HOLES:
+        p = getattr(cell, name, None)
+        require(p is not None, f"There is no `{name}`: three peepholes, one for each "
+                "gate.")
+        require(isinstance(p, nn.Parameter),
+                f"`{name}` is no `nn.Parameter`, so it would never learn.")
+        require(p.numel() == n, f"`{name}` has the shape {tuple(p.shape)}. A peephole "
+                "looks at its own unit only: one number for each, (n_hidden,).")
+    require(len({id(getattr(cell, name)) for name in _HOLES}) == 3,
+            "The gates share a peephole: `p_i`, `p_f` and `p_o` are three parameters.")
+    require(len({id(getattr(cell, name).weight) for name in _GATES}) == 4,
+            "Two of the four layers are one and the same. Each gate has its own.")
+    with torch.no_grad():
+        for name in _HOLES: getattr(cell, name).normal_()
+
+def _only(wrongs, want, k): # faults that can be seen in one of several values
+    return {fault: v[k] for fault, v in wrongs.items() if not same(v[k], want[k])}
+
+# %% ../../nbs/solutions/05_lstm.ipynb #peepwr04
+def _peephole_gradients(cell, inputs, got, want):
+    require(all(t.requires_grad for t in got),
+            "No gradient comes through: something was detached inside the cell.")
+    mix = torch.randn(2, *got[0].shape).double()
+    leaves = {'word': inputs[0], 'hidden state': inputs[1], 'cell state': inputs[2]}
+    leaves |= {f'peephole {name}': getattr(cell, name) for name in _HOLES}
+    def gradients(h, c):
+        total = (h*mix[0] + c*mix[1]).sum()
+        return torch.autograd.grad(total, [*leaves.values()], allow_unused=True)
+    for name, a, b in zip(leaves, gradients(*got), gradients(*want)):
+        require(a is not None,
+                f"No gradient reaches the {name}: something was detached inside the "
+                "cell.")
+        compare_answer(f"The gradient of the {name}", a, b)
+
+# %% ../../nbs/solutions/05_lstm.ipynb #peepwr05
+def _run_peephole(cell, x, h, c): # its output, new h and new c
+    x_in, h_in, c_in = x.clone(), h.clone(), c.clone()
+    res = run_answer(cell, x_in, (h_in, c_in), hints=_run_hints)
+    try: out, (h_new, c_new) = res
+    except (TypeError, ValueError) as e:
+        raise CheckFailed("Return the output and the new state: `h, (h, c)`.") from e
+    require(same(x_in, x) and same(h_in, h) and same(c_in, c), "The word or the state "
+            "that was handed in is changed in place (`*=`, `+=`): write `c = f*c + …`.")
+    for what, t in dict(output=out, h=h_new, c=c_new).items():
+        require(isinstance(t, torch.Tensor),
+                f"Return tensors, `h, (h, c)`; the {what} is {type(t).__name__}.")
+    return out, h_new, c_new
 
 # %% ../../nbs/solutions/05_lstm.ipynb #6704a2b2
 @checker()
 def peephole_cell(
-    cls, # `cls(n_in, n_hidden)`: an `LSTMCell` with the parameters `p_i`, `p_f`, `p_o`, (n_hidden,) each; `cell(x, (h, c))` → `(h, (h, c))`
+    cls, # A class like `LSTMCell`, with the parameters `p_i`, `p_f`, `p_o`
 ):
-    "Check an LSTM cell with peepholes: values, and gradients of the inputs and of the peepholes."
-    for n_in,n in ((5, 3), (4, 4)):
-        cell = run_answer(cls, n_in, n, hints={'positional argument': "It is made like an `LSTMCell`: from `n_in` and `n_hidden`."})
-        require(isinstance(cell, nn.Module), f"A class is wanted, whose instances are cells; calling it gave {type(cell).__name__}.")
-        cell = cell.double()
-        for name in ('forget_gate', 'input_gate', 'candidate', 'output_gate'):
-            require(isinstance(getattr(cell, name, None), nn.Linear),
-                f"There is no layer `{name}`: keep those of `LSTMCell`, by `super().__init__(n_in, n_hidden)`.")
-        for name in ('p_i', 'p_f', 'p_o'):
-            p = getattr(cell, name, None)
-            require(p is not None, f"There is no `{name}`: three peepholes, one for each gate.")
-            require(isinstance(p, nn.Parameter), f"`{name}` is no `nn.Parameter`, so it would never learn.")
-            require(p.numel() == n, f"`{name}` has the shape {tuple(p.shape)}. A peephole looks at its own unit only: one number for each, (n_hidden,).")
-            with torch.no_grad(): p.normal_()
-        x,h,c = inputs = [torch.randn(6, k).double().requires_grad_() for k in (n_in, n, n)]
-        res = run_answer(cell, x.clone(), (h_in := h.clone(), c_in := c.clone()), hints=_run_hints)
-        try: out,(h1,c1) = res
-        except (TypeError, ValueError) as e: raise CheckFailed("Return the output and the new state: `h, (h, c)`.") from e
-        require(same(h_in, h) and same(c_in, c), "The state that was handed in is changed in place (`*=`, `+=`): write `c = f*c + …`.")
-        want,wrongs = _peep(cell, x, h, c),_peep_wrongs(cell, x, h, c) | {"h and c have changed places: the state is (h, c).": _peep(cell, x, h, c)[::-1]}
-        for what,got,k in (("The new hidden state", h1, 0), ("The new cell state", c1, 1), ("The output (which is h)", out, 0)):
-            compare_answer(what, got, want[k], {fault: v[k] for fault,v in wrongs.items() if not same(v[k], want[k])})
-        mix = torch.randn(2, 6, n).double()
-        def grads(h, c): return torch.autograd.grad((h*mix[0] + c*mix[1]).sum(), [*inputs, cell.p_i, cell.p_f, cell.p_o], allow_unused=True)
-        require(h1.requires_grad and c1.requires_grad, "No gradient comes through: something was detached inside the cell.")
-        for name,a,b in zip(('word', 'hidden state', 'cell state', 'peephole p_i', 'peephole p_f', 'peephole p_o'), grads(h1, c1), grads(*want)):
-            require(a is not None, f"No gradient reaches the {name}: something was detached inside the cell.")
-            compare_answer(f"The gradient of the {name}", a, b)
+    "Check an LSTM cell with peepholes: values, and gradients of inputs and peepholes."
+    require(callable(cls) and not isinstance(cls, nn.Module),
+            f"Give the class itself, `my_peephole = Peephole`, not {_kind_of(cls)}.")
+    for n_in, n in ((5, 3), (4, 4)):
+        cell = run_answer(cls, n_in, n, hints={'positional argument':
+            "It is made like an `LSTMCell`: from `n_in` and `n_hidden`."})
+        require(isinstance(cell, nn.Module), "A class is wanted, whose instances are "
+                f"cells; calling it gave {type(cell).__name__}.")
+        _peephole_parts(cell.double(), n_in, n)
+        sizes = (6, n_in), (6, n), (6, n)
+        inputs = [torch.randn(size).double().requires_grad_() for size in sizes]
+        got, want = _run_peephole(cell, *inputs), _peep(cell, *inputs)
+        wrongs = _peep_wrongs(cell, *inputs)
+        wrongs["h and c have changed places: the state is (h, c)."] = want[::-1]
+        for what, value, k in (("The new hidden state", got[1], 0),
+                               ("The new cell state", got[2], 1),
+                               ("The output (which is h)", got[0], 0)):
+            compare_answer(what, value, want[k], _only(wrongs, want, k))
+        _peephole_gradients(cell, inputs, got[1:], want)
 
 # %% ../../nbs/solutions/05_lstm.ipynb #1aa54b9f
-def _backward(dh, dc, i, f, g, o, c_old, c_new, p_i, p_f, p_o, out=True, old=(1, 1), tanh=True, late=False, keep=True): # by autograd
-    leaf = lambda t: t.detach().clone().requires_grad_()
-    a = [leaf(t) for t in (torch.logit(i) - p_i*c_old, torch.logit(f) - p_f*c_old, torch.atanh(g), torch.logit(o) - p_o*c_new)]; c = leaf(c_old)
-    i,f,g = (a[0] + old[0]*p_i*c + (1-old[0])*p_i*c_old).sigmoid(),(a[1] + old[1]*p_f*c + (1-old[1])*p_f*c_old).sigmoid(),a[2].tanh()
-    new = (f*c if keep else f*c_old) + i*g
-    o = (a[3] + p_o*(new if out else c_new)).sigmoid()
-    return torch.autograd.grad([o*(new if tanh else c_new).tanh(), new], [*a, c], [dh, dc])
+def _backward(dh, dc, i, f, g, o, c_old, c_new, p_i, p_f, p_o,
+              out=True, old=(1, 1), tanh=True, keep=True):
+    # by autograd; faults by name: ways that send nothing back
+    def leaf(t): return t.detach().clone().requires_grad_()
+    a_i, a_f = leaf(torch.logit(i) - p_i*c_old), leaf(torch.logit(f) - p_f*c_old)
+    a_g, a_o = leaf(torch.atanh(g)), leaf(torch.logit(o) - p_o*c_new)
+    c = leaf(c_old)
+    def through(on): return c if on else c_old
+    i = (a_i + p_i*through(old[0])).sigmoid()
+    f = (a_f + p_f*through(old[1])).sigmoid()
+    new = f*through(keep) + i*a_g.tanh()
+    o = (a_o + p_o*(new if out else c_new)).sigmoid()
+    h = o*(new if tanh else c_new).tanh()
+    return torch.autograd.grad([h, new], [a_i, a_f, a_g, a_o, c], [dh, dc])
+
+# %% ../../nbs/solutions/05_lstm.ipynb #backwr01
+def _backward_wrongs(args, want): # fault → the five gradients that it gives
+    dh, dc, i, f, g, o, c_old, c_new, p_i, p_f, p_o = args
+    t, less = c_new.tanh(), _backward(*args, out=False)
+    def slope(s): return _backward(dh, dc + dh*o*(s - (1 - t**2)), *args[2:])
+    return {
+        "the peepholes send nothing back: this is the plain LSTM.":
+            _backward(*args, out=False, old=(0, 0)),
+        "what comes through the output gate's peephole is missing: c' has a third way "
+        "into the loss.": less,
+        "da_o⊙p_o is added to dc_old. The output gate's peephole looks at the *new* "
+        "state: it belongs to dc.": [*less[:4], less[4] + want[3]*p_o],
+        "da_o⊙p_o is added to dc_old as well. The output gate's peephole looks at the "
+        "*new* state alone.": [*want[:4], want[4] + want[3]*p_o],
+        "the slope of tanh(c') is 1 - tanh²(c'), not (1 - tanh(c'))².":
+            slope((1 - t)**2),
+        "the slope of tanh(c') is 1 - tanh²(c'), not 1 - c'².": slope(1 - c_new**2),
+        "the slope of tanh(c') is missing.": slope(1)} | _backward_missing(args)
+
+# %% ../../nbs/solutions/05_lstm.ipynb #backwr02
+def _backward_missing(args): # a way is left out → the five gradients
+    dh, dc = args[:2]
+    return {
+        "what comes through the peepholes of the input and the forget gate is missing.":
+            _backward(*args, old=(0, 0)),
+        "what comes through the peephole of the input gate is missing.":
+            _backward(*args, old=(0, 1)),
+        "what comes through the peephole of the forget gate is missing.":
+            _backward(*args, old=(1, 0)),
+        "what goes through the forget gate itself, dc⊙f, is missing.":
+            _backward(*args, keep=False),
+        "what comes from h through tanh(c') is missing.": _backward(*args, tanh=False),
+        "the gradient of h is left out.": _backward(0*dh, *args[1:]),
+        "the part of dc that comes from the step after is left out.":
+            _backward(dh, 0*dc, *args[2:])}
+
+# %% ../../nbs/solutions/05_lstm.ipynb #backwr03
+def _backward_case(): # eleven tensors that fit together
+    dh, dc, c_old = torch.randn(3, 4, 3).double()
+    p_i, p_f, p_o = torch.randn(3, 3).double()
+    i, f = torch.rand(2, 4, 3).double()*.8 + .1
+    g = torch.rand(4, 3).double()*1.6 - .8
+    o = torch.rand(4, 3).double()*.8 + .1
+    return dh, dc, i, f, g, o, c_old, f*c_old + i*g, p_i, p_f, p_o
+
+def _one_of_them(k, args, want): # what a single one of the five may be instead
+    names = 'da_i', 'da_f', 'da_g', 'da_o', 'dc_old'
+    i, f, g, o = args[2:6]
+    slopes = i*(1 - i), f*(1 - f), 1 - g**2, o*(1 - o)
+    res = {f"this is {name}: the order is {', '.join(names)}.": v
+           for name, v in zip(names, want) if name != names[k]}
+    if k == 2:
+        res["the slope of the candidate's tanh is 1 - g², not (1 - g)²."] = (
+            want[2]/slopes[2]*(1 - g)**2)
+    if k < 4:
+        res["the slope of the sigmoid (or the tanh) is missing."] = want[k]/slopes[k]
+    return f"`{names[k]}`", res
 
 # %% ../../nbs/solutions/05_lstm.ipynb #bbcc086c
 @checker()
 def peephole_backward(
-    f, # `f(dh, dc, i, f, g, o, c_old, c_new, p_i, p_f, p_o)` → `da_i, da_f, da_g, da_o, dc_old`; all (bs, n_hidden) but the last three, (n_hidden,)
+    f, # A function of eleven tensors → `da_i, da_f, da_g, da_o, dc_old`
 ):
     "Check the backward pass of one step of an LSTM with peepholes."
-    (dh,dc,c_old),(p_i,p_f,p_o) = torch.randn(3, 4, 3).double(),torch.randn(3, 3).double()
-    i,fg,g = [*(torch.rand(2, 4, 3).double()*.8 + .1),torch.rand(4, 3).double()*1.6 - .8]
-    c_new = fg*c_old + i*g; o = torch.rand(4, 3).double()*.8 + .1
-    args = dh,dc,i,fg,g,o,c_old,c_new,p_i,p_f,p_o
-    got = run_answer(f, *(handed := [a.clone() for a in args]), hints={'positional argument': "It takes the eleven tensors that the exercise lists."})
-    require(all(map(same, handed, args)), "Something that was handed in is changed in place. Autograd may still need it: write `dc = dc + …`.")
-    require(isinstance(got, (tuple, list)) and len(got) == 5, "Return five tensors: da_i, da_f, da_g, da_o, dc_old.")
-    want,z,t = _backward(*args),torch.zeros_like(p_i),c_new.tanh()
-    less = _backward(*args, out=False)                                 # nothing comes through the output gate's peephole
-    variants = {"the peepholes send nothing back: this is the plain LSTM.": _backward(*args, out=False, old=(0, 0)),
-        "what comes through the output gate's peephole is missing: c' has a third way into the loss.": less,
-        "da_o⊙p_o is added to dc_old. The output gate's peephole looks at the *new* state: it belongs to dc.": [*less[:4], less[4] + want[3]*p_o],
-        "da_o⊙p_o is added to dc_old as well. The output gate's peephole looks at the *new* state alone.": [*want[:4], want[4] + want[3]*p_o],
-        "the slope of tanh(c') is 1 - tanh², not (1 - tanh)².": _backward(dh, dc + dh*o*((1-t)**2 - (1-t**2)), *args[2:]),
-        "what comes through the peepholes of the input and the forget gate is missing.": _backward(*args, old=(0, 0)),
-        "what comes through the peephole of the input gate is missing.": _backward(*args, old=(0, 1)),
-        "what comes through the peephole of the forget gate is missing.": _backward(*args, old=(1, 0)),
-        "what goes through the forget gate itself, dc⊙f, is missing.": _backward(*args, keep=False),
-        "what comes from h through tanh(c') is missing.": _backward(*args, tanh=False),
-        "the gradient of h is left out.": _backward(z*dh, *args[1:]), "the part of dc that comes from the step after is left out.": _backward(dh, z*dc, *args[2:])}
-    names,slopes = ('da_i', 'da_f', 'da_g', 'da_o', 'dc_old'),(i*(1-i), fg*(1-fg), 1-g**2, o*(1-o))
+    _asked(f, "`my_backward`")
+    args = _backward_case()
+    handed = [a.clone() for a in args]
+    got = run_answer(f, *handed, hints={
+        'positional argument': "It takes the eleven tensors that the exercise lists."})
+    require(all(map(same, handed, args)), "Something that was handed in is changed in "
+            "place. Autograd may still need it: write `dc = dc + …`.")
+    require(isinstance(got, (tuple, list)) and len(got) == 5,
+            "Return five tensors: da_i, da_f, da_g, da_o, dc_old.")
+    want = _backward(*args)
+    wrongs = _backward_wrongs(args, want)
     if all(isinstance(v, torch.Tensor) for v in got):
-        for fault,v in variants.items(): require(not all(map(same, got, v)), f"The gradients: {fault}")
-    for k in (3, 0, 1, 2, 4):                                          # the output gate's comes first: the others are made of it
-        wrongs = {f"this is {n}: the order is {', '.join(names)}.": v for n,v in zip(names, want) if n != names[k]}
-        if k == 2: wrongs["the slope of the candidate's tanh is 1 - g², not (1 - g)²."] = want[2]/slopes[2]*(1-g)**2
-        if k < 4: wrongs["the slope of the sigmoid (or the tanh) is missing."] = want[k]/slopes[k]
-        compare_answer(f"`{names[k]}`", got[k], want[k], wrongs | {fault: v[k] for fault,v in variants.items() if not same(v[k], want[k])})
+        for fault, value in wrongs.items():
+            require(not all(map(same, got, value)), f"The gradients: {fault}")
+    for k in (3, 0, 1, 2, 4):       # the output gate's first: the others are made of it
+        what, faults = _one_of_them(k, args, want)
+        compare_answer(what, got[k], want[k], faults | _only(wrongs, want, k))

@@ -25,214 +25,346 @@ def _flat(v): # numbers, however nested → a flat list
 def _numbers(what, got, n): # n finite or infinite numbers, in any kind of list
     flat = _flat(got)
     wanted = f'{n} numbers' if n > 1 else 'one number'
-    require(all(isinstance(v, (int, float)) and not isinstance(v, bool) and v == v for v in flat), f"{what} should be {wanted}, nothing else.")
+    for v in flat:
+        number = isinstance(v, (int, float)) and not isinstance(v, bool) and v == v
+        require(number, f"{what} should be {wanted}, nothing else.")
     require(len(flat) == n, f"{what} should be {wanted}, not {len(flat)}.")
     return flat
 
-def _near(got, want, tol): return all(a == b or abs(a-b) <= tol for a,b in zip(got, want))
+def _near(got, want, tol):
+    return all(a == b or abs(a-b) <= tol for a,b in zip(got, want))
 
 # %% ../../nbs/solutions/04_multilayer.ipynb #0c7f905c
-def _relative(step, words, w_out, targets): # |gradient| by distance, divided by that at distance 0, and that one
-    h,leaves = words.new_zeros(len(words), w_out[0].shape[1]),[w.clone().requires_grad_() for w in words.detach().unbind(1)]
+def _relative(step, words, w_out, targets): # |gradient| by distance; that at distance 0
+    h = words.new_zeros(len(words), w_out[0].shape[1])
+    leaves = [w.clone().requires_grad_() for w in words.detach().unbind(1)]
     for w in leaves: h = step(w, h)
-    loss = -(h @ w_out[0].t() + w_out[1]).log_softmax(1)[torch.arange(len(targets)), targets].sum()
-    g = torch.stack([g.norm(dim=1).mean() for g in torch.autograd.grad(loss, leaves)]).flip(0)
+    shares = (h @ w_out[0].t() + w_out[1]).log_softmax(1)
+    loss = -shares[torch.arange(len(targets)), targets].sum()
+    grads = torch.autograd.grad(loss, leaves)
+    g = torch.stack([g.norm(dim=1).mean() for g in grads]).flip(0)
     return (g/g[0]).tolist(),float(g[0])
 
-def _reaches(): # of the two fresh models, with seed 0
+def _reaches(seed_again=True): # of the two fresh models, with seed 0
     corpus = human_numbers()
     x,y = lm_dataloaders(corpus, bs=64, seq_len=60).valid.one_batch()
-    torch.manual_seed(0); m = EveryWordRNN(len(corpus.vocab), 64).double()
-    torch.manual_seed(0); n = LanguageModel(len(corpus.vocab), 64, rnn='relu').double()
+    x,y = x.cpu(),y[:, -1].cpu()
+    torch.manual_seed(0)
+    m = EveryWordRNN(len(corpus.vocab), 64).double()
+    if seed_again: torch.manual_seed(0)
+    n = LanguageModel(len(corpus.vocab), 64, rnn='relu').double()
     W_x,W_h,b_x,b_h = n.rnn.all_weights[0]
-    return [_relative(step, k.i_h.weight[x.cpu()], (k.h_o.weight, k.h_o.bias), y[:, -1].cpu()) for k,step in (
-        (m, lambda w,h: ((w + h) @ m.h_h.weight.t() + m.h_h.bias).clamp(min=0)),
-        (n, lambda w,h: (w @ W_x.t() + b_x + h @ W_h.t() + b_h).clamp(min=0)))]
+    def mixed(w, h): return ((w + h) @ m.h_h.weight.t() + m.h_h.bias).clamp(min=0)
+    def apart(w, h): return (w @ W_x.t() + b_x + h @ W_h.t() + b_h).clamp(min=0)
+    return [_relative(step, k.i_h.weight[x], (k.h_o.weight, k.h_o.bias), y)
+            for k,step in ((m, mixed), (n, apart))]
+
+# %% ../../nbs/solutions/04_multilayer.ipynb #reachfaults
+def _reach_faults(reaches, want, k): # fault → the two numbers that it gives
+    once = [g[k]**(1/k) for g,_ in _reaches(seed_again=False)]
+    return {
+        "they are right, but in the wrong order: `EveryWordRNN` comes first.":
+            want[::-1],
+        "this is the factor for 24 words together. For one word, take the 24th root.":
+            [g[k] for g,_ in reaches],
+        "divide by the gradient at distance 0 first: what counts is how it shrinks, "
+        "not how large it is.": [(g[k]*g0)**(1/k) for g,g0 in reaches],
+        "this is the way from the past to the present, where the gradient grows. "
+        "Which way does it travel?": [1/w for w in want],
+        "these are logarithms, the slopes of the drawn lines. Take them back by `exp`.":
+            [math.log(w) for w in want],
+        "these are logarithms of base 10, the slopes of the drawn lines. "
+        "Take them back: 10 to that power.": [math.log10(w) for w in want],
+        "both models come from one `manual_seed(0)`. Call it again before the second, "
+        "so that both begin with the same random numbers.": once,
+        "this is over all 59 words back. Over 24, it was asked.":
+            [g[-1]**(1/(len(g)-1)) for g,_ in reaches]}
 
 # %% ../../nbs/solutions/04_multilayer.ipynb #077854dc
 @checker()
 def reach_per_word(
     factors, # Two numbers: for `EveryWordRNN`, and for `LanguageModel(rnn='relu')`
 ):
-    "Check the factor by which the gradient shrinks at each word, for two fresh models with seed 0."
+    "Check the factor by which the gradient shrinks at each word, for two fresh models."
     got = _numbers("The answer", factors, 2)
-    reaches = _reaches(); k = 24
+    k,reaches = 24,_reaches()
     want = [g[k]**(1/k) for g,_ in reaches]
-    for fault,wrong in {
-        "they are right, but in the wrong order: `EveryWordRNN` comes first.": want[::-1],
-        "this is the factor for 24 words together. For one word, take the 24th root.": [g[k] for g,_ in reaches],
-        "divide by the gradient at distance 0 first: what counts is how it shrinks, not how large it is.": [(g[k]*g0)**(1/k) for g,g0 in reaches],
-        "this is the way from the past to the present, where the gradient grows. Which way does it travel?": [1/w for w in want],
-        "these are logarithms, the slopes of the drawn lines. Take them back by `exp`.": [math.log(w) for w in want],
-        "these are logarithms of base 10, the slopes of the drawn lines. Take them back: 10 to that power.": [math.log10(w) for w in want]
-    }.items(): require(not _near(got, wrong, .01) or _near(got, want, .01), f"The factors: {fault}")
-    for name,v,w in zip(('EveryWordRNN', 'LanguageModel'), got, want): require(abs(v-w) <= .01,
-        f"The factor of {name} is not {v:.3g}. Fresh models, the seed 0 before each, ReLU in both: (g[24]/g[0])**(1/24).")
+    if _near(got, want, .005): return
+    for fault,wrong in _reach_faults(reaches, want, k).items():
+        require(not _near(got, wrong, .003), f"The factors: {fault}")
+    for name,v,w in zip(('EveryWordRNN', 'LanguageModel'), got, want):
+        require(abs(v-w) <= .005, f"The factor of {name} is not {v:.3g}. Fresh models, "
+                "the seed 0 before each, ReLU in both: (g[24]/g[0])**(1/24).")
 
 # %% ../../nbs/solutions/04_multilayer.ipynb #8cad4c0c
 @checker()
 def relu_gain(
-    factor, # By which the length of a gradient is multiplied in a step back through a rotation and a ReLU, half of whose units are off
+    factor, # What a step back does to a length: a rotation, and a ReLU that is half off
     gain,   # Of the rotation, so that the length stays
 ):
-    "Check what a ReLU that is half off does to the length of a gradient, and what makes up for it."
+    "Check what a half-off ReLU does to a gradient's length, and what makes up for it."
     (factor,),(gain,) = _numbers("The factor", factor, 1),_numbers("The gain", gain, 1)
     want = .5**.5
-    for v,w,what in ((.5, want, "The factor: half of the *squares* are left. A length is the root of their sum."),
-        (1/want, want, "The factor: so it would grow. Some of the units pass nothing on."),
-        (1, want, "The factor: a rotation keeps the length, but then comes the ReLU, and half of its units pass nothing on.")):
-        require(abs(factor-v) > .015, what)
-    require(abs(factor-want) < .015, f"The factor is not {factor:.3g}. Suppose that exactly half of the units are off, and look at the sum of the squares."
-        + (" (In a measurement a little more than half are.)" if abs(factor-want) < .07 else ""))
-    require(abs(gain-2) > .03, "The gain: twice is too much. The length lost less than a half.")
-    require(abs(gain-want) > .015 and abs(gain-1) > .03, "The gain: it must stretch what the ReLU has shortened, so it is above 1.")
-    require(abs(gain-1/want) < .015, f"The gain is not {gain:.3g}. Factor times gain should be 1.")
+    faults = {.5: "half of the *squares* are left. A length is the root of their sum.",
+              1/want: "so it would grow. Some of the units pass nothing on.",
+              1: "a rotation keeps the length, but then comes the ReLU, and half of "
+                 "its units pass nothing on."}
+    for v,what in faults.items(): require(abs(factor-v) > .015, f"The factor: {what}")
+    measured = " (In a measurement a little more than half are.)"
+    require(abs(factor-want) < .015, f"The factor is not {factor:.3g}. Suppose that "
+            "exactly half of the units are off, and look at the sum of the squares."
+            + (measured if abs(factor-want) < .07 else ""))
+    require(abs(gain-2) > .03, "The gain: twice is too much. The length lost less "
+                               "than a half.")
+    require(abs(gain-want) > .015 and abs(gain-1) > .03, "The gain: it must stretch "
+            "what the ReLU has shortened, so it is above 1.")
+    require(abs(gain-1/want) < .015,
+            f"The gain is not {gain:.3g}. Factor times gain should be 1.")
 
 # %% ../../nbs/solutions/04_multilayer.ipynb #e84f31b3
-def _cell(cell, x, h): return torch.tanh(x @ cell.i_h.weight.t() + cell.i_h.bias + h @ cell.h_h.weight.t() + cell.h_h.bias)
+def _cell(cell, x, h):
+    word = x @ cell.i_h.weight.t() + cell.i_h.bias
+    return torch.tanh(word + h @ cell.h_h.weight.t() + cell.h_h.bias)
 
 def _layer(cell, x, h=None): # by hand: all states (bs, seq_len, n_hidden)
     hs,h = [],x.new_zeros(len(x), cell.h_h.weight.shape[0]) if h is None else h
-    for t in range(x.shape[1]): h = _cell(cell, x[:, t], h); hs.append(h)
+    for t in range(x.shape[1]):
+        h = _cell(cell, x[:, t], h)
+        hs.append(h)
     return torch.stack(hs, 1)
 
 def _one_state(first, second, x): # both cells take turns at one state
     h,hs = x.new_zeros(len(x), first.h_h.weight.shape[0]),[]
-    for t in range(x.shape[1]): h = _cell(first, x[:, t], h); h = _cell(second, h, h); hs.append(h)
+    for t in range(x.shape[1]):
+        h = _cell(first, x[:, t], h)
+        h = _cell(second, h, h)
+        hs.append(h)
     return torch.stack(hs, 1)
 
-_layer_hints = {'same dtype': "Make the first state from the input, `x.new_zeros(…)`: it has its precision then.",
-    'shapes cannot': "Each cell has sizes of its own: its state has `cell.h_h.in_features` units, and it reads the outputs of the one below.",
+# %% ../../nbs/solutions/04_multilayer.ipynb #layerfaults
+_layer_hints = {
+    'same dtype': "Make the first state from the input, `x.new_zeros(…)`: it has its "
+                  "precision then.",
+    'not callable': "A function of two cells and x is wanted here.",
+    'shapes cannot': "Each cell has sizes of its own: its state has "
+        "`cell.h_h.in_features` units, and it reads the outputs of the one below.",
     'size of tensor': "Each cell has a state of its own, of its own size.",
-    'unpack': "A cell returns two things, the output and the new state: `out,h = cell(x_t, h)`."}
+    'unpack': "A cell returns two things, the output and the new state: "
+              "`out,h = cell(x_t, h)`."}
+
+def _layer_faults(second, below, want): # fault → the outputs that it gives
+    anew = [_layer(second, below[:, t:t+1])[:, 0] for t in range(below.shape[1])]
+    linear = torch.tanh(below @ second.i_h.weight.t() + second.i_h.bias)
+    return {
+        "the second layer has no state at all: it is one more linear layer, which "
+        "knows the word before only from below.": linear,
+        "the second layer forgets: it starts from zero at every word. "
+        "It needs a state that it carries on.": torch.stack(anew, 1),
+        "the second layer is not used: these are the outputs of the first.": below,
+        "the second layer reads the last output only, again and again. "
+        "It should read the whole sequence.":
+            _layer(second, below[:, -1:].expand_as(below)),
+        "this is the output after the last word only; return one for each word.":
+            want[:, -1],
+        "the axes have changed places: (bs, seq_len, n_hidden) is wanted, so stack "
+        "along dim=1.": want.transpose(0, 1)}
 
 # %% ../../nbs/solutions/04_multilayer.ipynb #02b61d86
 @checker()
 def second_layer(
-    f, # `f(first, second, x)`: two cells, called as `cell(x_t, h)` → (output, new state); x (bs, seq_len, n_in) → (bs, seq_len, n_hidden)
+    f, # `f(first, second, x)`: cells, (bs, seq_len, n_in) → (bs, seq_len, n_hidden)
 ):
-    "Check two recurrent layers: the second reads the sequence of the first one's outputs, with a state of its own."
+    "Check two layers: the second reads the first's outputs, with a state of its own."
     for n in (4, 3):
         first,second = RNNCell(5, 4).double(),RNNCell(4, n).double()
         x = torch.randn(3, 6, 5).double().mul(2).requires_grad_()
         got = run_answer(f, first, second, x, hints=_layer_hints)
-        require(not isinstance(got, (tuple, list)), "Return the outputs of the second layer as one tensor: `torch.stack(outs, dim=1)`.")
-        below = _layer(first, x); want = _layer(second, below)
-        wrongs = {"the second layer has no state at all: it is one more linear layer, which knows the word before only from below.":
-                torch.tanh(below @ second.i_h.weight.t() + second.i_h.bias),
-            "the second layer forgets: it starts from zero at every word. It needs a state that it carries on.":
-                torch.stack([_layer(second, below[:, t:t+1])[:, 0] for t in range(6)], 1),
-            "the second layer is not used: these are the outputs of the first.": below,
-            "the second layer reads the last output only, again and again. It should read the whole sequence.": _layer(second, below[:, -1:].expand_as(below)),
-            "this is the output after the last word only; return one for each word.": want[:, -1],
-            "the axes have changed places: (bs, seq_len, n_hidden) is wanted, so stack along dim=1.": want.transpose(0, 1)}
-        if n == 4: wrongs |= {"both cells write into one state. Each layer needs a state of its own.": _one_state(first, second, x),
-            "the second layer is given the state of the first: it has none of its own.": _cell(second, below, below),
-            "the second layer starts from the last state of the first. Start each layer from zeros.": _layer(second, below, below[:, -1])}
-        compare_answer("The outputs", got, want, wrongs)
-        require(got.requires_grad, "No gradient comes through: something was detached on the way.")
-        mix = torch.randn_like(want); grad = lambda y: torch.autograd.grad((y*mix).sum(), x, allow_unused=True)[0]
-        g = grad(got)
-        require(g is not None, "No gradient reaches the words: the outputs of the first layer are handed on without their graph.")
-        compare_answer("The gradient of the words", g, grad(want))
+        require(not isinstance(got, (tuple, list)), "Return the outputs of the second "
+                "layer as one tensor: `torch.stack(outs, dim=1)`.")
+        below = _layer(first, x)
+        want = _layer(second, below)
+        faults = _layer_faults(second, below, want)
+        if n == 4: faults |= {
+            "both cells write into one state. Each layer needs a state of its own.":
+                _one_state(first, second, x),
+            "the second layer is given the state of the first: it has none of its own.":
+                _cell(second, below, below),
+            "the second layer starts from the last state of the first. "
+            "Start each layer from zeros.": _layer(second, below, below[:, -1])}
+        compare_answer("The outputs", got, want, faults)
+        _layer_gradients(got, want, x)
+
+# %% ../../nbs/solutions/04_multilayer.ipynb #layergrads
+def _layer_gradients(got, want, x):
+    require(got.requires_grad,
+            "No gradient comes through: something was detached on the way.")
+    mix = torch.randn_like(want)
+    def grad(y): return torch.autograd.grad((y*mix).sum(), x, allow_unused=True)[0]
+    g = grad(got)
+    require(g is not None, "No gradient reaches the words: the outputs of the first "
+                           "layer are handed on without their graph.")
+    compare_answer("The gradient of the words", g, grad(want))
 
 # %% ../../nbs/solutions/04_multilayer.ipynb #81b6292c
 @checker()
 def float_edge(
-    v, # One number: the smallest power of two at which a float32 still has all its digits
+    v, # The smallest power of two at which a float32 still has all its digits
 ):
     "Check where the relative precision of float32 ends."
     (v,) = _numbers("The answer", v, 1)
     info = torch.finfo(torch.float32)
-    is_near = lambda w: w != 0 and abs(v/w - 1) < .01
-    for w,fault in ((info.tiny*info.eps, "this is the smallest float32 of all. Its neighbour is twice as large: one binary digit is left."),
-        (info.eps, "this is the gap at 1, not the place where it begins to grow."),
-        (info.tiny/2, "one step too far: here the gap is twice that at 1."),
-        (info.tiny*2, "nearly. Halve it once more: the gap is still that at 1."),
-        (info.max, "this is the largest float32. Its relative gap is as small as any; try the other end of the range."),
-        (torch.finfo(torch.float64).tiny, "this is where float64 ends. Look at `tensor(v)`, which is float32."),
-        (math.log2(info.tiny), "this is the exponent; give 2 to that power.")): require(not is_near(w), f"The edge: {fault}")
-    require(v > 0, "The edge: the smallest *positive* float with all its digits is meant.")
-    require(is_near(info.tiny), f"The edge is not {v:.3g}. Begin at 1., and halve while `gap(v/2)` is what `gap(1.)` is.")
+    if v == info.tiny: return
+    for w,fault in _edge_faults(info).items():
+        require(w == 0 or abs(v/w - 1) >= .01, f"The edge: {fault}")
+    require(v > 0, "The edge: the smallest *positive* float with all digits is meant.")
+    require(abs(v/info.tiny - 1) >= .01, "The edge: that is near, and no power of two. "
+            "Halve 1. until you are there, and do not round.")
+    raise CheckFailed(f"The edge is not {v:.3g}. Begin at 1., and halve while "
+                      "`gap(v/2)` is what `gap(1.)` is.")
+
+# %% ../../nbs/solutions/04_multilayer.ipynb #edgefaults
+def _edge_faults(info): # a wrong number → what it is
+    return {
+        info.tiny*info.eps: "this is the smallest float32 of all. Its neighbour is "
+                            "twice as large: one binary digit is left.",
+        info.eps: "this is the gap at 1, not the place where it begins to grow.",
+        info.tiny/2: "one step too far: here the gap is twice that at 1.",
+        info.tiny*2: "nearly. Halve it once more: the gap is still that at 1.",
+        info.max: "this is the largest float32. Its relative gap is as small as any; "
+                  "try the other end of the range.",
+        torch.finfo(torch.float64).tiny: "this is where float64 ends. Look at "
+                                         "`tensor(v)`, which is float32.",
+        math.log2(info.tiny): "this is the exponent; give 2 to that power."}
 
 # %% ../../nbs/solutions/04_multilayer.ipynb #aa0c1a39
 class _Peeps(nn.Module): # layers that are not causal, or are
     def __init__(self, how, n_in=5, n_hidden=4):
         super().__init__()
-        self.how,self.low,self.high = how,nn.RNN(n_in, n_hidden, batch_first=True),nn.RNN(n_hidden, n_hidden, batch_first=True)
+        self.how = how
+        self.low = nn.RNN(n_in, n_hidden, batch_first=True)
+        self.high = nn.RNN(n_hidden, n_hidden, batch_first=True)
     def forward(self, x, state=None):
-        y = self.low(x)[0]
-        y = self.how(x, y) if self.how else y
-        outs,h = self.high(y)
-        return outs, h
+        return self.high(self.how(x, self.low(x)[0]))
 
-def _late(x, y): y = y.clone(); y[:, 0] = y[:, 0] + x[:, -1, :4]; return y
+def _late(x, y): # the first output knows the last word
+    y = y.clone()
+    y[:, 0] = y[:, 0] + x[:, -1, :4]
+    return y
 
-def _once(x, y):
+def _once(x, y): # a look ahead at a single place
     y = y.clone()
     if x.shape[1] > 3: y[:, 2] = y[:, 2] + x[:, 3, :4]
     return y
 
-def _suspects(): # what it is → (layers, causal?, what to think of)
+def _repeated(x, y): return y[:, -1:].expand_as(y)
+def _ahead(x, y): return torch.cat([y[:, 1:], y[:, -1:]], 1)
+def _centred(x, y): return y - y.mean(1, keepdim=True)
+def _little(x, y): return y + .02*x[:, -1:, :4]
+
+# %% ../../nbs/solutions/04_multilayer.ipynb #suspects
+def _suspects(): # what it is → (layers, causal? or what to think of)
     two = nn.RNN(4, 4, bidirectional=True, batch_first=True)
-    before = "Change a word, and look at the outputs before it: at *every* place. Rows here have 7 and 4 words."
-    return {"an honest RNN": (nn.RNN(5, 4, batch_first=True), True), "an honest RNN of two layers": (Recurrent(RNNCell, 5, 4, 2), True),
+    before = ("Change a word, and look at the outputs before it: at *every* place. "
+              "Rows here have 7 and 4 words.")
+    return {
+        "an honest RNN": (nn.RNN(5, 4, batch_first=True), True),
+        "an honest RNN of two layers": (Recurrent(RNNCell, 5, 4, 2), True),
         "an honest LSTM": (nn.LSTM(5, 4, 2, batch_first=True), True),
-        "a layer that subtracts the mean over time": (_Peeps(lambda x,y: y - y.mean(1, keepdim=True)), before),
-        "the layer that hands on its last output, repeated": (_Peeps(lambda x,y: y[:, -1:].expand_as(y)), before),
-        "a second direction, from right to left": (_Peeps(lambda x,y: two(y)[0][..., 4:]), before),
-        "a layer that looks one word ahead": (_Peeps(lambda x,y: torch.cat([y[:, 1:], y[:, -1:]], 1)),
+        "a layer that subtracts the mean over time": (_Peeps(_centred), before),
+        "the layer that hands on its last output, repeated":
+            (_Peeps(_repeated), before),
+        "a second direction, from right to left":
+            (_Peeps(lambda x,y: two(y)[0][..., 4:]), before),
+        "a layer that looks one word ahead": (_Peeps(_ahead),
             "Compare all the outputs before the changed word: the nearest one too."),
-        "a layer whose first output knows the last word": (_Peeps(_late), "Change all words from some place on, the last one included."),
-        "a layer that looks ahead at a single place": (_Peeps(_once), "Try every place in the sequence, not one.")}
+        "a layer whose first output knows the last word": (_Peeps(_late),
+            "Change all words from some place on, the last one included."),
+        "a layer that looks ahead at a single place": (_Peeps(_once),
+            "Try every place in the sequence, not one."),
+        "a layer in which a little of the last word is everywhere": (_Peeps(_little),
+            "A small leak is a leak. Compare as exactly as floats allow: `atol=1e-6`.")}
 
 # %% ../../nbs/solutions/04_multilayer.ipynb #b356e2e7
 @checker()
 def causal(
-    f, # `f(layers, x)` → True if no output depends on a later word; x (bs, seq_len, n_in), `layers(x)` → (outs, state)
+    f, # `f(layers, x)`, x (bs, seq_len, n_in) → True if no output knows a later word
 ):
-    "Check a test of causality: it must pass honest layers, and catch every kind of layer that sees later words."
+    "Check a test of causality: it passes honest layers, and catches all others."
     for name,(layers,told) in _suspects().items():
         for seq_len in (7, 4):
             x = torch.randn(3, seq_len, 5)
+            x_in = x.clone()
             with torch.random.fork_rng(devices=[]):
-                got = run_answer(f, layers, x_in := x.clone(), hints={'AssertionError': "It should not complain, but return False.",
-                    'tuple': "`layers(x)` returns a pair: the outputs, and the state.", 'in-place': "Change a copy of the words: `x.clone()`."})
-            require(torch.equal(x_in, x), "The test changes the words that it was given, and then compares a thing with itself. Work on `x.clone()`.")
-            got = got.item() if hasattr(got, 'item') and getattr(got, 'size', None) and got.shape == () else got
-            require(isinstance(got, bool), f"Return True or False, not {type(got).__name__}.")
-            if told is True: require(got, f"{name.capitalize()} fails your test. A word may change the outputs from its own place on, so compare only those before it"
-                                          " (and use `torch.allclose`: last digits may differ).")
+                got = run_answer(f, layers, x_in, hints=_causal_hints)
+            require(torch.equal(x_in, x), "The test changes the words that it was "
+                    "given, and compares a thing with itself. Work on `x.clone()`.")
+            if getattr(got, 'shape', None) == (): got = got.item()  # of an array
+            require(isinstance(got, bool),
+                    f"Return True or False, not {type(got).__name__}.")
+            if told is True: require(got, f"{name.capitalize()} fails your test. A "
+                "word may change the outputs from its own place on, so compare only "
+                "those before it (and use `torch.allclose`: last digits may differ).")
             else: require(not got, f"{name.capitalize()} passes your test. {told}")
+
+# %% ../../nbs/solutions/04_multilayer.ipynb #causalhints
+_causal_hints = {
+    'AssertionError': "It should not complain, but return False.",
+    'not callable': "A function of layers and x is wanted here.",
+    'tuple': "`layers(x)` returns a pair: the outputs, and the state.",
+    'in-place': "Change a copy of the words: `x.clone()`."}
 
 # %% ../../nbs/solutions/04_multilayer.ipynb #babfef19
 @checker()
 def rotation_start(
-    f, # `f(model)` makes every hidden-to-hidden matrix of a `LanguageModel` with an `nn.RNN` a rotation, in place
+    f, # `f(model)` makes every hidden-to-hidden matrix of a `LanguageModel` a rotation
 ):
     "Check a start with rotations: every hidden-to-hidden matrix, and nothing else."
     for rnn,n_layers,n in (('rnn', 2, 8), ('relu', 1, 16)):
         model = LanguageModel(7, n, n_layers, rnn)
         before = {k: p.detach().clone() for k,p in model.named_parameters()}
-        res = run_answer(f, model, hints={'2 or more dimensions': "The biases have `hh` in their names too; the matrices are called `weight_hh_l…`.",
-            '_l1': "A model may have one layer or more: loop over its parameters, or up to `model.rnn.num_layers`.",
-            'leaf': "Change weights under `torch.no_grad()`, or by `nn.init`."})
-        after = dict((res if isinstance(res, nn.Module) else model).named_parameters())
-        require(after.keys() == before.keys(), "The model should have the parameters that it had, with the same names.")
+        res = run_answer(f, model, hints=_start_hints)
+        after = dict(model.named_parameters())
+        require(after.keys() == before.keys(), "The model should have the parameters "
+                "that it had, with the same names.")
+        other = isinstance(res, nn.Module) and res is not model
+        require(not other or _changed(before, after), "The model that was handed in is "
+                "what it was: a changed copy is returned. Change its own weights, "
+                "in place.")
         for k,p in after.items():
             require(p.shape == before[k].shape, f"`{k}` has changed its shape.")
             require(p.requires_grad, f"`{k}` does not learn any more.")
             if 'weight_hh' in k: _rotation(k, p.detach(), before[k])
-            else: require(torch.equal(p, before[k]), f"`{k}` has changed too. The rotations are for the hidden-to-hidden matrices alone, or two things change at once.")
+            else: require(torch.equal(p, before[k]), f"`{k}` has changed too. The "
+                "rotations are for the hidden-to-hidden matrices alone, or two things "
+                "change at once.")
+
+# %% ../../nbs/solutions/04_multilayer.ipynb #starthints
+_start_hints = {
+    '2 or more dimensions': "The biases have `hh` in their names too; the matrices are "
+                            "called `weight_hh_l…`.",
+    '_l1': "A model may have one layer or more: loop over its parameters, or up to "
+           "`model.rnn.num_layers`.",
+    'not callable': "A function of the model is wanted here.",
+    'leaf': "Change weights under `torch.no_grad()`, or by `nn.init`."}
+
+def _changed(before, after):
+    return any(p.shape != before[k].shape or not torch.equal(p, before[k])
+               for k,p in after.items())
 
 # %% ../../nbs/solutions/04_multilayer.ipynb #39720247
 def _rotation(name, W, before):
-    require(not torch.equal(W, before), f"`{name}` is what it was. Its random numbers should give way to a rotation, in place and in every layer.")
-    stretch = torch.linalg.svdvals(W); mean = float(stretch.mean())
-    if float(stretch.max() - stretch.min()) < 1e-3:
-        require(abs(mean-1) < 1e-3, f"`{name}` turns, but multiplies every length by {mean:.3g}. The gain should be 1.")
+    require(not torch.equal(W, before), f"`{name}` is what it was. Its random numbers "
+            "should give way to a rotation, in place and in every layer.")
+    require(bool(W.isfinite().all()), f"`{name}` has numbers that are not finite.")
+    stretch = torch.linalg.svdvals(W)
+    low,high,mean = float(stretch.min()),float(stretch.max()),float(stretch.mean())
+    if high - low < 1e-3:
+        require(abs(mean-1) < 1e-3, f"`{name}` turns, but multiplies every length by "
+                f"{mean:.3g}. The gain should be 1.")
         return
     radius = float(torch.linalg.eigvals(W).abs().max())
-    require(abs(radius-1) > 1e-3, f"`{name}` has the spectral radius 1, but it is no rotation: it stretches one direction by {float(stretch.max()):.3g} "
-        f"and another by {float(stretch.min()):.3g}. All lengths should stay.")
-    raise CheckFailed(f"`{name}` is no rotation: W times its transpose should be the identity. `nn.init.orthogonal_` draws one.")
+    require(abs(radius-1) > 1e-3, f"`{name}` has the spectral radius 1, but it is no "
+            f"rotation: it stretches one direction by {high:.3g} and another by "
+            f"{low:.3g}. All lengths should stay.")
+    raise CheckFailed(f"`{name}` is no rotation: W times its transpose should be the "
+                      "identity. `nn.init.orthogonal_` draws one.")

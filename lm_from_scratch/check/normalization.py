@@ -16,54 +16,93 @@ from ..normalization import *
 from .core import *
 
 # %% ../../nbs/solutions/07_normalization.ipynb #f444a3cc
-def _tensor(got): # lists and arrays are as good as tensors
+def _tensor(got):  # lists and arrays are as good as tensors
     try:
-        if isinstance(got, (list, tuple)) and any(isinstance(g, torch.Tensor) for g in got): return torch.stack(list(got))
+        if isinstance(got, (list, tuple)) and any(torch.is_tensor(g) for g in got):
+            return torch.stack(list(got))
         return torch.as_tensor(got)
     except (RuntimeError, TypeError, ValueError): return got
 
-# %% ../../nbs/solutions/07_normalization.ipynb #57a98e3d
-@checker()
-def gate_gains(
-    f, # `f(cell)`: a `LayerNormGRUCell` → (3,): for r, z and the candidate, the mean absolute gain of the state's share
-):
-    "Check the size of the gains with which the state enters each gate."
-    cell = LayerNormGRUCell(4, 5).double()
-    for p in cell.parameters(): nn.init.normal_(p)
-    i,h = cell.i_norm.gain.detach(),cell.h_norm.gain.detach()
-    got = _tensor(run_answer(f, cell, hints={'not callable': "A function of the cell is wanted here.", 'attribute': "The gains are `cell.h_norm.gain`.",
-        'numpy': "It still carries its history: `detach` it first."}))
-    want = h.abs().mean(1)
-    compare_answer("The gains", got, want, {
-        "these are the word's, `i_norm`; the state's share goes through `h_norm`.": i.abs().mean(1),
-        "the mean of signed gains: a negative gain is as loud as a positive one.": h.mean(1),
-        "the absolute value comes too late: first of each gain, then the mean.": h.mean(1).abs(),
-        "this is a number for each unit; the mean over the *units* is wanted, a number for each gate.": h.abs().mean(0),
+_gain_hints = {
+    'not callable': "A function of the cell is wanted here.",
+    'attribute': "The gains are `cell.h_norm.gain`.",
+    'numpy': "It still carries its history: `detach` it first."}
+
+# %% ../../nbs/solutions/07_normalization.ipynb #75000001
+def _gain_wrongs(cell):  # fault → the gains that it gives
+    i = cell.i_norm.gain.detach()
+    h = cell.h_norm.gain.detach()
+    weights = [w.abs().mean() for w in cell.h_h.weight.detach().chunk(3)]
+    return {
+        "these are the word's, `i_norm`; the state's share goes through `h_norm`.":
+            i.abs().mean(1),
+        "the mean of signed gains: a negative gain is as loud as a positive one.":
+            h.mean(1),
+        "the absolute value comes too late: first of each gain, then the mean.":
+            h.mean(1).abs(),
+        "this is the root of the mean *square*; take the mean of the absolute values.":
+            h.pow(2).mean(1).sqrt(),
+        "this is a number for each unit; the mean over the *units* is wanted, a number "
+        "for each gate.": h.abs().mean(0),
         "this is one number for all gates.": h.abs().mean(),
         "these are all the gains; take the mean over the units.": h.abs(),
         "this is the shift, not the gain.": cell.h_norm.shift.detach().abs().mean(1),
         "this is the sum; take the mean.": h.abs().sum(1),
-        "these are the weights of `h_h`; behind a norm their size does not count.": torch.stack([w.abs().mean() for w in cell.h_h.weight.detach().chunk(3)]),
-        "word and state together: the state's share alone is wanted.": (i.abs() + h.abs()).mean(1)})
+        "these are the weights of `h_h`; behind a norm their size does not count.":
+            torch.stack(weights),
+        "word and state together: the state's share alone is wanted.":
+            (i.abs() + h.abs()).mean(1)}
+
+# %% ../../nbs/solutions/07_normalization.ipynb #57a98e3d
+@checker()
+def gate_gains(
+    f, # `f(cell)`: a `LayerNormGRUCell` → (3,): for r, z, n, the state's mean |gain|
+):
+    "Check the size of the gains with which the state enters each gate."
+    cell = LayerNormGRUCell(4, 5).double()
+    for p in cell.parameters(): nn.init.normal_(p)
+    before = {k: v.clone() for k,v in cell.state_dict().items()}
+    got = _tensor(run_answer(f, cell, hints=_gain_hints))
+    require(all(torch.equal(v, before[k]) for k,v in cell.state_dict().items()),
+        "The cell's own numbers are changed: `abs()` makes a new tensor.")
+    want = cell.h_norm.gain.detach().abs().mean(1)
+    compare_answer("The gains", got, want, _gain_wrongs(cell))
 
 # %% ../../nbs/solutions/07_normalization.ipynb #fddefd5c
-def _letters(got, allowed): # 'ac', 'a, c', ['a', 'c'], {'a', 'c'} → {'a', 'c'}
-    if isinstance(got, str): got = [l for part in re.split(r'[\s,]+', got) for l in ([part] if len(part) < 2 or part.lower() == 'and' else part)]
-    require(isinstance(got, (set, frozenset, list, tuple)) and all(isinstance(l, str) for l in got), "The answer should be a set of letters, such as {'b', 'e'}.")
+def _letters(got, allowed):  # 'ac', 'a, c', ['a', 'c'], {'a', 'c'} → {'a', 'c'}
+    if isinstance(got, str):
+        parts = re.split(r'[\s,]+', got.lower())
+        got = [l for part in parts for l in ([part] if part == 'and' else part)]
+    require(isinstance(got, (set, frozenset, list, tuple))
+            and all(isinstance(l, str) for l in got),
+        "The answer should be a set of letters, such as {'b', 'e'}.")
     got = {l.strip().lower() for l in got} - {'', 'and'}
     for l in sorted(got): require(l in allowed, f"There is no `{l}` in the list.")
     return got
 
+def _judge(got, want, wrong, why):  # name what is wrong; count what is missing
+    for l in sorted(got - want): raise CheckFailed(f"`{l}` {wrong}: {why[l]}")
+    n = len(want - got)
+    require(not n, f"What you have is right, and {n} more letter{'s'*(n > 1)} "
+        f"belong{'s'*(n == 1)} to it. Try each of the others.")
+
+# %% ../../nbs/solutions/07_normalization.ipynb #75000003
 @torch.no_grad()
-def _forgiven(): # the letters of the changes that change nothing
+def _forgiven():  # the letters of the changes that change nothing
     n = 6
     x,h,v = torch.randn(5, 4),torch.randn(5, n).tanh(),torch.randn(n)
     gru,plain = LayerNormGRUCell(4, n),LayerNormRNNCell(4, n)
     for cell in (gru, plain): nn.init.normal_(cell.h_h.weight)
-    changes = dict(a=(gru, lambda W: W*100), b=(gru, lambda W: torch.cat([W[:1]*100, W[1:]])), c=(gru, lambda W: torch.cat([W[:n]*100, W[n:]])),
-                   d=(gru, lambda W: W + v), e=(gru, lambda W: torch.cat([-W[:n], W[n:]])), f=(plain, lambda W: W*100))
+    changes = dict(
+        a=(gru, lambda W: W*100),
+        b=(gru, lambda W: torch.cat([W[:1]*100, W[1:]])),
+        c=(gru, lambda W: torch.cat([W[:n]*100, W[n:]])),
+        d=(gru, lambda W: W + v),
+        e=(gru, lambda W: torch.cat([-W[:n], W[n:]])),
+        f=(plain, lambda W: W*100))
     def moved(cell, change):
-        changed = deepcopy(cell); changed.h_h.weight.copy_(change(cell.h_h.weight))
+        changed = deepcopy(cell)
+        changed.h_h.weight.copy_(change(cell.h_h.weight))
         return float((changed(x, h)[0] - cell(x, h)[0]).abs().max())
     return {l for l,c in changes.items() if moved(*c) < 1e-3}
 
@@ -72,96 +111,163 @@ def _forgiven(): # the letters of the changes that change nothing
 def norm_invariance(
     letters, # A set of letters from a to f: the changes that change nothing
 ):
-    "Check which changes of the recurrent weights a layer-normalized cell does not notice."
-    got,want = _letters(letters, 'abcdef'),_forgiven()
-    why = dict(a="a factor that all units of a gate share is divided out again.", b="one unit is louder than its neighbours now; it moves mean and spread for its whole gate.",
-        c="each gate is normalized by itself, so it forgives a factor of its own.", d="one row added to all rows adds the same number to every unit. What does the mean do to that?",
-        e="the spread has no sign, so dividing by it leaves the sign as it is.", f="there word and state are added first and normalized together; the state drowns out the word.")
-    for l in sorted(got ^ want): raise CheckFailed(f"`{l}` {'changes the output' if l in got else 'is missing'}: {why[l]}")
+    "Check which changes of the recurrent weights layer norm does not notice."
+    _judge(_letters(letters, 'abcdef'), _forgiven(), 'changes the output', dict(
+        b="one unit is louder than its neighbours now; it moves mean and spread for "
+          "its whole gate.",
+        e="the spread has no sign, so dividing by it leaves the sign as it is.",
+        f="there word and state are added first and normalized together; the state "
+          "drowns out the word."))
 
 # %% ../../nbs/solutions/07_normalization.ipynb #b9238c3a
-def _normalized(x, axes, bn): # by hand, with the gain and shift of `bn`, which stand at the last axis
+def _normalized(x, axes, bn):  # by hand, with gain and shift of `bn`, on the last axis
     x = x - x.mean(axes, keepdim=True)
-    return x / (x.pow(2).mean(axes, keepdim=True) + bn.eps).sqrt() * bn.weight.detach() + bn.bias.detach()
+    x = x / (x.pow(2).mean(axes, keepdim=True) + bn.eps).sqrt()
+    return x * bn.weight.detach() + bn.bias.detach()
 
-def _axis_one(x, bn): # by hand, what `bn(x)` gives: the second axis is taken for the features
+def _axis_one(x, bn):  # by hand, what `bn(x)` gives: axis 1 is taken for the features
     return _normalized(x.transpose(1, 2), (0, 1), bn).transpose(1, 2)
+
+_norm_hints = {
+    'not callable': "A function (bn, x) is wanted here.",
+    'running_mean should contain': "BatchNorm1d takes the second axis for the "
+        "features, and that is time here. Move the features there, or "
+        "lay out rows and steps as one list.",
+    'view size': "After a `transpose` the numbers do not lie in order: `reshape`, or "
+        "`flatten`."}
+
+# %% ../../nbs/solutions/07_normalization.ipynb #75000004
+def _norm_wrongs(x, bn):  # fault → what it makes of x
+    bs,n_steps,n = x.shape
+    want = _normalized(x, (0, 1), bn)
+    flat = x.flatten(0, 1)
+    steps = {"the steps were taken for the features. Here there are as many, so "
+        "nothing complained.": _axis_one(x, bn)} if n_steps == n else {}
+    return steps | {
+        "the shape is lost: give (bs, seq_len, n_features) back.": want.flatten(0, 1),
+        "the features were not moved back: transpose again.": want.transpose(1, 2),
+        "each step is normalized by itself, over the rows alone; here rows and steps "
+        "go together.": _normalized(x, (0,), bn),
+        "this is layer norm: over the features of each row and step.":
+            _normalized(x, (2,), bn),
+        "gain and shift of `bn` are left out.":
+            (x - flat.mean(0)) / (flat.var(0, correction=0) + bn.eps).sqrt(),
+        "a `view` does not swap axes, it only counts off the same numbers in other "
+        "portions: `transpose`.":
+            _axis_one(x.reshape(bs, n, n_steps), bn).reshape(x.shape),
+        "this is normalized by the running statistics. While `bn` trains, those of the "
+        "batch at hand are used.":
+            x/(1 + bn.eps)**.5 * bn.weight.detach() + bn.bias.detach()}
 
 # %% ../../nbs/solutions/07_normalization.ipynb #f919cb9e
 @checker()
 def sequence_norm(
-    f, # `f(bn, x)`: an `nn.BatchNorm1d(n_features)`, (bs, seq_len, n_features) → the same shape
+    f, # `f(bn, x)`: an `nn.BatchNorm1d`, (bs, seq_len, n_features) → the same shape
 ):
-    "Check batch normalization of a sequence: each feature over all rows and steps, running statistics moved once."
+    "Check batch norm of a sequence: over rows and steps, statistics moved once."
     for bs,n_steps,n in ((6, 5, 4), (6, 4, 4)):
-        bn,x = nn.BatchNorm1d(n).double(),torch.randn(bs, n_steps, n).double()
-        x = x*(1 + torch.arange(n)) + 3*torch.arange(n_steps)[:, None]     # features and steps of their own size and mean
-        nn.init.normal_(bn.weight); nn.init.normal_(bn.bias)
-        got = run_answer(f, bn, x.clone(), hints={'not callable': "A function (bn, x) is wanted here.",
-            'running_mean should contain': "BatchNorm1d takes the second axis for the features, and that is time here. Move the features there, or lay out rows and steps as one list.",
-            'view size': "After a `transpose` the numbers do not lie in order: `reshape`, or `flatten`."})
-        want,mean = _normalized(x, (0, 1), bn),lambda x: x.flatten(0, 1).mean(0)
-        wrongs = {"the shape is lost: give (bs, seq_len, n_features) back.": want.flatten(0, 1),
-            "the features were not moved back: transpose again.": want.transpose(1, 2),
-            "each step is normalized by itself, over the rows alone; here rows and steps go together.": _normalized(x, (0,), bn),
-            "this is layer norm: over the features of each row and step.": _normalized(x, (2,), bn),
-            "gain and shift of `bn` are left out.": (x - mean(x)) / (x.flatten(0, 1).var(0, correction=0) + bn.eps).sqrt(),
-            "a `view` does not swap axes, it only counts off the same numbers in other portions: `transpose`.":
-                _axis_one(x.reshape(bs, n, n_steps), bn).reshape(x.shape)}
-        if n_steps == n: wrongs = {"the steps were taken for the features. Here there are as many, so nothing complained.": _axis_one(x, bn)} | wrongs
+        bn = nn.BatchNorm1d(n).double()
+        nn.init.normal_(bn.weight)
+        nn.init.normal_(bn.bias)
+        x = torch.randn(bs, n_steps, n).double()
+        x = x*(1 + torch.arange(n)) + 3*torch.arange(n_steps)[:, None]
+        want,wrongs = _normalized(x, (0, 1), bn),_norm_wrongs(x, bn)
+        got = run_answer(f, bn, x_in := x.clone(), hints=_norm_hints)
+        require(same(x_in, x), "The text that was handed in is changed in place.")
         compare_answer("The normalized text", got, want, wrongs)
         flat = x.flatten(0, 1)
-        require(bool(bn.running_mean.any()), "The running statistics of `bn` have not moved: let `bn` itself do it.")
-        require(same(bn.running_mean, .1*flat.mean(0)) and same(bn.running_var, .9 + .1*flat.var(0)),
-            "The output is right, but the running statistics of `bn` did not take one step towards those of the batch: call it once, on everything.")
+        require(bool(bn.running_mean.any()),
+            "The running statistics of `bn` have not moved: let `bn` itself do it.")
+        require(same(bn.running_mean, .1*flat.mean(0))
+                and same(bn.running_var, .9 + .1*flat.var(0)),
+            "The output is right, but the running statistics of `bn` did not take one "
+            "step towards those of the batch: call it once, on everything.")
+
+# %% ../../nbs/solutions/07_normalization.ipynb #75000005
+_row_hints = {
+    'not callable': "A function (norm, x) is wanted here.",
+    'InvalidSize': "While training, one row has no spread, and steps beyond "
+        "`max_steps` have no statistics. Which mode is for use?",
+    'size': "There are statistics for 6 steps, and a sentence may be longer: in use, "
+        "later steps take the last ones."}
+
+# %% ../../nbs/solutions/07_normalization.ipynb #7500000d
+def _row_wrongs(norm, kept, x):  # the right answer, and fault → what it makes of x
+    gain,shift = kept['gain'],kept['shift']
+    n_steps = x.shape[1]
+    def by(mean, var): return (x - mean) / (var + norm.eps).sqrt() * gain + shift
+    def use(at): return by(kept['mean'][at], kept['var'][at])
+    def alone(axes):
+        return by(x.mean(axes, keepdim=True), x.var(axes, correction=0, keepdim=True))
+    want = use(torch.arange(n_steps).clamp(max=5))
+    return want, {
+        "this is the shift alone. Two equal rows have a mean that says what they say; "
+        "take it away, and nothing is left.": shift.expand_as(x),
+        "all is zero. Take the sentence's own values, less the running mean.": 0*x,
+        "these are the statistics of the first step for all; each step has its own.":
+            use(torch.zeros(n_steps, dtype=torch.long)),
+        "these are the last step's statistics for all; each step has its own.":
+            use(torch.full((n_steps,), 5)),
+        "this is normalized over the sentence's own steps: the first word is judged by "
+        "the last. Use the running statistics.": alone((1,)),
+        "this is layer norm. The model was trained with the statistics of batches; "
+        "their running mean and variance are in the norm.": alone((2,)),
+        "the sentence comes out as it went in.": x,
+        "gain and shift are left out.": (want - shift) / gain}
 
 # %% ../../nbs/solutions/07_normalization.ipynb #ba876390
 @checker()
 def single_row(
-    f, # `f(norm, x)`: a `StepBatchNorm` in either mode, one sentence (1, n_steps, n_features) → the same shape
+    f, # `f(norm, x)`: a `StepBatchNorm`, (1, n_steps, n_features) → the same shape
 ):
-    "Check what a `StepBatchNorm` makes of a single sentence in use; the norm itself must stay as it was."
+    "Check what a `StepBatchNorm` makes of one sentence in use; it must stay as it was."
     norm = StepBatchNorm(4, max_steps=6).double()
     for p in norm.parameters(): nn.init.normal_(p)
-    norm.mean.normal_(); norm.var.uniform_(.5, 4.)
-    kept,gain,shift = {k: v.clone() for k,v in norm.state_dict().items()},norm.gain.detach(),norm.shift.detach()
+    norm.mean.normal_()
+    norm.var.uniform_(.5, 4.)
+    kept = {k: v.clone() for k,v in norm.state_dict().items()}
     for n_steps,training in ((5, True), (8, True), (5, False)):
-        norm.train(training); x = torch.randn(1, n_steps, 4).double()
-        got = run_answer(f, norm, x.clone(), hints={'not callable': "A function (norm, x) is wanted here.",
-            'InvalidSize': "While training, one row has no spread, and steps beyond `max_steps` have no statistics. Which mode is for use?",
-            'size': "There are statistics for 6 steps, and a sentence may be longer: in use, later steps take the last ones."})
-        use = lambda at: (x - kept['mean'][at]) / (kept['var'][at] + norm.eps).sqrt() * gain + shift
-        alone = lambda axes: (x - x.mean(axes, keepdim=True)) / (x.var(axes, correction=0, keepdim=True) + norm.eps).sqrt() * gain + shift
-        compare_answer("What the norm makes of the sentence", got, use(torch.arange(n_steps).clamp(max=5)), {
-            "this is the shift alone. Two equal rows have a mean that says what they say; take it away, and nothing is left.": shift.expand_as(x),
-            "these are the statistics of the first step for all; each step has its own.": use(torch.zeros(n_steps, dtype=torch.long)),
-            "these are the last step's statistics for all; each step has its own.": use(torch.full((n_steps,), 5)),
-            "this is normalized over the sentence's own steps: the first word is judged by the last. Use the running statistics.": alone((1,)),
-            "this is layer norm. The model was trained with the statistics of batches; their running mean and variance are in the norm.": alone((2,)),
-            "the sentence comes out as it went in.": x,
-            "gain and shift are left out.": (use(torch.arange(n_steps).clamp(max=5)) - shift) / gain})
+        norm.train(training)
+        x = torch.randn(1, n_steps, 4).double()
+        want,wrongs = _row_wrongs(norm, kept, x)
+        got = run_answer(f, norm, x.clone(), hints=_row_hints)
+        compare_answer("What the norm makes of the sentence", got, want, wrongs)
         moved = [k for k,v in norm.state_dict().items() if not torch.equal(v, kept[k])]
-        require(not moved, f"The norm is not what it was (changed: {', '.join(moved)}). A sentence in use should not move the running statistics.")
-        require(norm.training == training, f"The norm was handed over in {'training' if training else 'evaluation'} mode and comes back in the other: put it back with `norm.train(was)`.")
+        require(not moved, f"The norm is not what it was (changed: "
+            f"{', '.join(moved)}). A sentence in use should not move the running "
+            "statistics.")
+        mode = 'training' if training else 'evaluation'
+        require(norm.training == training, f"The norm was handed over in {mode} mode "
+            "and comes back in the other: put it back with `norm.train(was)`.")
 
 # %% ../../nbs/solutions/07_normalization.ipynb #70dfff83
-class _AxisOne(nn.Module): # layer norm, both means over axis 1
+class _AxisOne(nn.Module):  # layer norm, both means over axis 1
     def forward(self, x):
         x = x - x.mean(1, keepdim=True)
         return x / (x.pow(2).mean(1, keepdim=True) + 1e-5).sqrt()
 
-def _caught(): # the letters of the tests that it fails
-    norm,right = _AxisOne(),nn.LayerNorm(8)
-    far = lambda a,b: float((a - b).detach().abs().max()) > 1e-3
-    x,state,gates = torch.randn(16, 6, 8),torch.randn(8, 8),torch.randn(16, 3*8)
-    later = torch.cat([x[:, :3], torch.randn(16, 3, 8)], dim=1)
-    sizes = []
+def _far(a, b): return float((a - b).detach().abs().max()) > 1e-3
+
+def _sizes(norm):  # of a state after 50 steps, for three sizes of the weights
+    sizes,start = [],torch.randn(8, 8)
     for scale in (.5, 1., 2.):
-        h = state
+        h = start
         for _ in range(50): h = norm(h @ (scale*torch.randn(8, 8)))
         sizes.append(h.pow(2).mean().sqrt())
-    fails = dict(a=far(norm(x), right(x)), b=far(torch.stack(sizes), torch.ones(3)), c=far(norm(x)[:, :3], norm(later)[:, :3]), d=far(norm(x)[:1], norm(x[:1])),
-                 e=far(GateNorm(3, 8)(gates), torch.stack([norm(g) for g in gates.chunk(3, dim=1)], dim=1)))
+    return torch.stack(sizes)
+
+# %% ../../nbs/solutions/07_normalization.ipynb #75000006
+def _caught():  # the letters of the tests that it fails
+    norm = _AxisOne()
+    x,gates = torch.randn(16, 6, 8),torch.randn(16, 3*8)
+    later = torch.cat([x[:, :3], torch.randn(16, 3, 8)], dim=1)
+    each = torch.stack([norm(g) for g in gates.chunk(3, dim=1)], dim=1)
+    fails = dict(
+        a=_far(norm(x), nn.LayerNorm(8)(x)),
+        b=_far(_sizes(norm), torch.ones(3)),
+        c=_far(norm(x)[:, :3], norm(later)[:, :3]),
+        d=_far(norm(x)[:1], norm(x[:1])),
+        e=_far(GateNorm(3, 8)(gates), each))
     return {l for l,f in fails.items() if f}
 
 # %% ../../nbs/solutions/07_normalization.ipynb #55df23e0
@@ -170,72 +276,150 @@ def wrong_axis(
     letters, # A set of letters from a to e: the tests that fail
 ):
     "Check which tests see that a layer norm takes its means over axis 1."
-    got,want = _letters(letters, 'abcde'),_caught()
-    why = dict(a="on three axes, axis 1 is time; the numbers are others.", b="a state has two axes, and there axis 1 is the last one.",
-        c="the mean over axis 1 of three is a mean over all steps, later ones too.", d="it looks at other steps, but at no other row.",
-        e="a gate has two axes, and there axis 1 is the last one.")
-    for l in sorted(got ^ want): raise CheckFailed(f"`{l}` {'passes' if l in got else 'is missing'}: {why[l]}")
+    _judge(_letters(letters, 'abcde'), _caught(), 'passes', dict(
+        b="a state has two axes, and there axis 1 is the last one.",
+        d="it looks at other steps, but at no other row.",
+        e="a gate has two axes, and there axis 1 is the last one."))
 
 # %% ../../nbs/solutions/07_normalization.ipynb #6f71bafc
-def _ln(a, gain=1.): # by hand, the last axis
+def _ln(a, gain=1.):  # by hand, the last axis
     a = a - a.mean(-1, keepdim=True)
     return gain * a / (a.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt()
 
-def _paper(W_x, W_h, x, h, gain): # by hand: the right state, and fault → the state it gives
-    n = h.shape[1]; i,k = x @ W_x.t(),h @ W_h.t(); ln = lambda a,g=gain: _ln(a, g)
-    each = lambda a,g=gain: torch.cat([_ln(p, g) for p in a.chunk(3, dim=1)], dim=1)
-    piece = lambda a,g=gain: torch.cat([_ln(a[:, :2*n], g), _ln(a[:, 2*n:], g)], dim=1)
-    def step(i, k, flip=False, cand=None, order=(0, 1)):
-        gates = (i + k).chunk(3, dim=1); r,z = (gates[j].sigmoid() for j in order)
-        new = torch.tanh(i[:, 2*n:] + (r*k[:, 2*n:] if cand is None else cand(r)))
-        return z*new + (1-z)*h if flip else (1-z)*new + z*h
-    both = piece(i + k)
-    r,z = both.chunk(3, dim=1)[0].sigmoid(),both.chunk(3, dim=1)[1].sigmoid()
-    want = step(piece(i), piece(k))
-    return want, {
-        "each gate is normalized by itself, as in the chapter; the paper takes r and z in one piece.": step(each(i), each(k)),
-        "all three are normalized in one piece; the candidate should be by itself.": step(ln(i), ln(k)),
-        "the candidate is not normalized.": step(*(torch.cat([ln(a[:, :2*n]), a[:, 2*n:]], dim=1) for a in (i, k))),
-        "only the candidate is normalized, not the gates.": step(*(torch.cat([a[:, :2*n], ln(a[:, 2*n:])], dim=1) for a in (i, k))),
-        "nothing is normalized.": step(i, k),
-        "the state's part is not normalized.": step(piece(i), k),
-        "the word's part is not normalized.": step(i, piece(k)),
-        "word and state are added first and normalized together; the paper normalizes each part.":
-            (1-z)*torch.tanh(ln(i[:, 2*n:]) + r*ln(k[:, 2*n:])) + z*h,
-        "r stands before the product with h; here it multiplies what is normalized.": step(piece(i), piece(k), cand=lambda r: ln((r*h) @ W_h[2*n:].t())),
-        "r is multiplied before the norm, which takes much of it away again.": step(piece(i), piece(k), cand=lambda r: ln(r*k[:, 2*n:])),
-        "z and 1-z have changed places: here z is the share of the old.": step(piece(i), piece(k), flip=True),
-        "reset and update gate have changed places; the rows are r, z, n.": step(piece(i), piece(k), order=(1, 0)),
-        "the state itself is normalized. It is the memory: leave it alone.": ln(want),
-        "the start value of the gains has no effect.": step(piece(i, 1.), piece(k, 1.)),
-        "the start value reaches the gains of the gates alone.": step(*(torch.cat([ln(a[:, :2*n]), ln(a[:, 2*n:], 1.)], dim=1) for a in (i, k)))}
+def _piece(a, gain, last=None):  # r and z in one piece, the candidate by itself
+    n = a.shape[1] // 3
+    last = gain if last is None else last
+    return torch.cat([_ln(a[:, :2*n], gain), _ln(a[:, 2*n:], last)], dim=1)
+
+def _each(a, gain): return torch.cat([_ln(p, gain) for p in a.chunk(3, dim=1)], dim=1)
+
+def _step(i, k, h, flip=False, cand=None, order=(0, 1)):  # a GRU's, of finished shares
+    n = h.shape[1]
+    gates = (i + k).chunk(3, dim=1)
+    r,z = (gates[j].sigmoid() for j in order)
+    k_n = r*k[:, 2*n:] if cand is None else cand(r)
+    new = torch.tanh(i[:, 2*n:] + k_n)
+    return z*new + (1-z)*h if flip else (1-z)*new + z*h
+
+# %% ../../nbs/solutions/07_normalization.ipynb #75000009
+def _paper(W_x, W_h, x, h, gain):  # by hand: the right state, and fault → what it gives
+    n = h.shape[1]
+    i,k = x @ W_x.t(),h @ W_h.t()
+    pi,pk = _piece(i, gain),_piece(k, gain)
+    want = _step(pi, pk, h)
+    r,z = _piece(i + k, gain).sigmoid()[:, :2*n].chunk(2, dim=1)
+    together = torch.tanh(_ln(i[:, 2*n:], gain) + r*_ln(k[:, 2*n:], gain))
+    def before(r): return _ln((r*h) @ W_h[2*n:].t(), gain)
+    def inside(r): return _ln(r*k[:, 2*n:], gain)
+    return want, _norms_wrongs(i, k, h, gain) | _gains_wrongs(i, k, h, gain) | {
+        "word and state are added first and normalized together; the paper normalizes "
+        "each part.": (1-z)*together + z*h,
+        "r stands before the product with h; here it multiplies what is normalized.":
+            _step(pi, pk, h, cand=before),
+        "r is multiplied before the norm, which takes much of it away again.":
+            _step(pi, pk, h, cand=inside),
+        "z and 1-z have changed places: here z is the share of the old.":
+            _step(pi, pk, h, flip=True),
+        "reset and update gate have changed places; the rows are r, z, n.":
+            _step(pi, pk, h, order=(1, 0)),
+        "the state itself is normalized. It is the memory: leave it alone.":
+            _ln(want, gain)}
+
+# %% ../../nbs/solutions/07_normalization.ipynb #7500000a
+def _norms_wrongs(i, k, h, gain):  # what is normalized, and in which pieces
+    n = h.shape[1]
+    def gates(a): return torch.cat([_ln(a[:, :2*n], gain), a[:, 2*n:]], dim=1)
+    def last(a): return torch.cat([a[:, :2*n], _ln(a[:, 2*n:], gain)], dim=1)
+    return {
+        "each gate is normalized by itself, as in the chapter; the paper takes r and z "
+        "in one piece.": _step(_each(i, gain), _each(k, gain), h),
+        "all three are normalized in one piece; the candidate should be by itself.":
+            _step(_ln(i, gain), _ln(k, gain), h),
+        "the candidate is not normalized.": _step(gates(i), gates(k), h),
+        "only the candidate is normalized, not the gates.": _step(last(i), last(k), h),
+        "nothing is normalized.": _step(i, k, h),
+        "the state's part is not normalized.": _step(_piece(i, gain), k, h),
+        "the word's part is not normalized.": _step(i, _piece(k, gain), h)}
+
+# %% ../../nbs/solutions/07_normalization.ipynb #7500000e
+def _gains_wrongs(i, k, h, gain):  # where the start value of the gains does not arrive
+    g,one = gain,1.
+    def step(*gains): return _step(_piece(i, *gains[:2]), _piece(k, *gains[2:]), h)
+    return {
+        "the start value of the gains has no effect.": step(one, one, one, one),
+        "the start value reaches the gains of the gates alone.": step(g, one, g, one),
+        "the start value reaches the gains of the candidate alone.":
+            step(one, g, one, g),
+        "the start value reaches the gains of the word's part alone.":
+            step(g, g, one, one),
+        "the start value reaches the gains of the state's part alone.":
+            step(one, one, g, g),
+        "the start value misses the candidate's gain, in the word's part.":
+            step(g, one, g, g),
+        "the start value misses the candidate's gain, in the state's part.":
+            step(g, g, g, one),
+        "the start value misses the gates' gain, in the word's part.":
+            step(one, g, g, g),
+        "the start value misses the gates' gain, in the state's part.":
+            step(g, g, one, g)}
+
+# %% ../../nbs/solutions/07_normalization.ipynb #7500000b
+_module_first = "Call `super().__init__()` first, or take fastai's `Module`."
+_cell_hints = {
+    "argument 'gain'": "It takes the start value of its gains: "
+        "`__init__(self, n_in, n_hidden, gain=1.)`.",
+    'before Module': _module_first, 'before super': _module_first,
+    'not callable': "A class is wanted here."}
+
+_size_hints = {
+    'normalized_shape': "A norm meets numbers of another size: "
+        "`nn.LayerNorm(2*n_hidden)` for r and z, `nn.LayerNorm(n_hidden)` for the "
+        "candidate.",
+    'size': "Each gate is of size n_hidden; something here is not. `split([2*n, n], "
+        "dim=1)` cuts gates and candidate apart."}
+
+def _product(cell, name, n_in, n):  # `i_h` or `h_h`: all three gates at once, no bias
+    layer = getattr(cell, name, None)
+    size = 'n_in' if name == 'i_h' else 'n_hidden'
+    require(isinstance(layer, nn.Linear), f"There is no layer `{name}`: set "
+        f"`self.{name} = nn.Linear({size}, 3*n_hidden, bias=False)`.")
+    require(layer.weight.shape == (3*n, n_in), f"`{name}` should map {n_in} numbers to "
+        f"3*n_hidden = {3*n}, for r, z and n at once.")
+    require(layer.bias is None, f"`{name}` has a bias: the norm behind it has a shift "
+        "of its own, so `bias=False`.")
 
 # %% ../../nbs/solutions/07_normalization.ipynb #27aeb568
 @checker()
 def layer_norm_gru(
-    cls, # `cls(n_in, n_hidden, gain=1.)` makes a cell: `cell(x, h)` → `(h, h)`; `i_h`, `h_h` without bias, their rows r, z, n
+    cls, # `cls(n_in, n_hidden, gain=1.)`: `cell(x, h)` → `(h, h)`; rows r, z, n
 ):
-    "Check the layer-normalized GRU cell of Ba, Kiros & Hinton: r and z in one piece, the candidate by itself, word and state apart."
-    hints = {"argument 'gain'": "It takes the start value of its gains: `__init__(self, n_in, n_hidden, gain=1.)`.", 'before Module': "Call `super().__init__()` first, or take fastai's `Module`.",
-        'before super': "Call `super().__init__()` first, or take fastai's `Module`.", 'not callable': "A class is wanted here."}
+    "Check the GRU cell of Ba, Kiros & Hinton: r and z in one piece, word, state apart."
     for n_in,n,gain in ((5, 3, {}), (4, 4, {'gain': .5})):
-        cell = run_answer(cls, n_in, n, hints=hints, **gain)
-        for name,size in (('i_h', n_in), ('h_h', n)):
-            layer = getattr(cell, name, None)
-            require(isinstance(layer, nn.Linear), f"There is no layer `{name}`: set `self.{name} = nn.Linear({'n_in' if name == 'i_h' else 'n_hidden'}, 3*n_hidden, bias=False)`.")
-            require(layer.weight.shape == (3*n, size), f"`{name}` should map {size} numbers to 3*n_hidden = {3*n}, for r, z and n at once.")
-            require(layer.bias is None, f"`{name}` has a bias: the norm behind it has a shift of its own, so `bias=False`.")
+        cell = run_answer(cls, n_in, n, hints=_cell_hints, **gain)
+        for name,size in (('i_h', n_in), ('h_h', n)): _product(cell, name, size, n)
+        require(isinstance(cell, nn.Module), "The cell should be an `nn.Module`.")
         cell = cell.double()
-        for l in (cell.i_h, cell.h_h): nn.init.normal_(l.weight)
-        x,h = [torch.randn(6, size).double().mul(2) for size in (n_in, n)]
-        res = run_answer(cell, x.clone(), h_in := h.clone(), hints={'normalized_shape': "A norm meets numbers of another size: `nn.LayerNorm(2*n_hidden)` for r and z, `nn.LayerNorm(n_hidden)` for the candidate.",
-            'size': "Each gate is of size n_hidden; something here is not. `split([2*n, n], dim=1)` cuts gates and candidate apart."})
-        require(same(h_in, h), "The state that was handed in is changed in place: give the new one a tensor of its own.")
-        require(isinstance(res, tuple) and len(res) == 2, "Return the output and the new state: `h, h`.")
-        want,wrongs = _paper(cell.i_h.weight.detach(), cell.h_h.weight.detach(), x, h, gain.get('gain', 1.))
-        for what,got in (("The new state", res[1]), ("The output (which is h)", res[0])): compare_answer(what, got, want, wrongs)
-        extra = sum(p.numel() for p in cell.parameters()) - 3*n*(n_in + n)
-        require(extra != 6*n, "There is one set of gains and shifts for both, the word's part and the state's; each has its own.")
-        require(extra == 12*n, f"Gains and shifts are {extra} parameters. There should be {12*n}: two for each unit of r, z and n, of the word's part and of the state's.")
+        for layer in (cell.i_h, cell.h_h): nn.init.normal_(layer.weight)
+        x,h = (torch.randn(6, size).double().mul(2) for size in (n_in, n))
+        res = run_answer(cell, x.clone(), h_in := h.clone(), hints=_size_hints)
+        require(same(h_in, h), "The state that was handed in is changed in place: give "
+            "the new one a tensor of its own.")
+        require(isinstance(res, (tuple, list)) and len(res) == 2,
+            "Return the output and the new state: `h, h`.")
+        W_x,W_h = cell.i_h.weight.detach(),cell.h_h.weight.detach()
+        want,wrongs = _paper(W_x, W_h, x, h, gain.get('gain', 1.))
+        compare_answer("The new state", res[1], want, wrongs)
+        compare_answer("The output (which is h)", res[0], want, wrongs)
+        _gains_learned(cell, 3*n*(n_in + n), n)
         run_answer(lambda: res[1].sum().backward())
-        require(all(p.grad is not None for p in cell.parameters()), "Some parameters get no gradient: they are never used.")
+        require(all(p.grad is not None for p in cell.parameters()),
+            "Some parameters get no gradient: they are never used.")
+
+# %% ../../nbs/solutions/07_normalization.ipynb #7500000c
+def _gains_learned(cell, products, n):  # two for each unit of r, z and n, twice
+    extra = sum(p.numel() for p in cell.parameters()) - products
+    require(extra != 6*n, "There is one set of gains and shifts for both, the word's "
+        "part and the state's; each has its own.")
+    require(extra == 12*n, f"Gains and shifts are {extra} parameters. There should be "
+        f"{12*n}: two for each unit of r, z and n, of the word's part and of the "
+        "state's.")

@@ -15,176 +15,311 @@ from torch import nn
 import torch.nn.functional as F
 from .core import *
 from .core import _make
-from .data import _numbers
+from .data import _function, _numbers, _python
 from ..data import Vocab, human_numbers
 
 # %% ../../nbs/solutions/01_nword.ipynb #16b4b241
 class _Table(nn.Module):
-    "A score for each next word, from a word at a place; the scores of all places are added."
-    def __init__(self, n_words): super().__init__(); self.w = nn.Parameter(1.5*torch.randn(8, n_words, n_words))
+    "Scores of the next word: those of each word at its place, added."
+    def __init__(self, n_words):
+        super().__init__()
+        self.w = nn.Parameter(1.5*torch.randn(8, n_words, n_words))
     def forward(self, x): return sum(self.w[t, x[:, t]] for t in range(x.shape[1]))
 
+def _three(got): # what an answer returned → three pairs
+    pairs = lambda: list(got.items() if isinstance(got, dict) else got)
+    got = run_answer(pairs, hints={'': "Return a list of three pairs, (word, share)."})
+    require(len(got) == 3, f"Three words are asked for, not {len(got)}.")
+    return got
+
 def _word_and_share(item):
-    require(isinstance(item, (tuple, list)) and len(item) == 2, "Each of the three should be a pair, (word, probability).")
-    word,p = (getattr(v, 'tolist', lambda: v)() for v in item)
+    require(isinstance(item, (tuple, list)) and len(item) == 2,
+        "Each of the three should be a pair, (word, probability).")
+    word,p = map(_python, item)
     require(not isinstance(p, str), "The word comes first, then its probability.")
-    require(isinstance(word, str), f"{word!r} is the id of a word; `vocab[{word}]` is the word.")
-    require(isinstance(p, numbers.Real), f"The probability of {word!r} should be one number, not {p!r}.")
+    require(isinstance(word, str),
+        f"{word!r} is the id of a word; `vocab[{word}]` is the word.")
+    require(isinstance(p, numbers.Real),
+        f"The probability of {word!r} should be one number, not {p!r}.")
     return word,float(p)
 
 # %% ../../nbs/solutions/01_nword.ipynb #4d7faf06
+def _compare_words(text, words, scores, vocab, model, ids):
+    names = lambda order: tuple(vocab.words[int(i)] for i in order)
+    best = lambda scores: names(scores.argsort(descending=True))
+    least = "these are the *least* probable words."
+    first = sum(model.w[t, i] for t,i in enumerate(ids[:3]))
+    right = best(scores)
+    faults = {
+        right[2::-1]: "the most probable word comes first.",
+        right[:-4:-1]: least, right[-3:]: least,
+        best(model.w[0, ids[-1]])[:3]: "the model was given the last word alone."}
+    if len(ids) > 3: faults[best(first)[:3]] = "only the first three words were read."
+    compare_choice(f"The words after {text!r}", words, right[:3], faults,
+        hint="Look at the shape of what `softmax` and `topk` get, and along which axis "
+             "they go.")
+
+# %% ../../nbs/solutions/01_nword.ipynb #1s0d0011
+def _compare_shares(text, words, shares, scores, first): # first: of three words
+    p = scores.softmax(0)
+    best = p.argsort(descending=True)[:3]
+    for word,got,i in zip(words, shares, best):
+        what = f"The probability of {word!r} after {text!r}"
+        compare_choice(what, got, p[i].item(), {
+            1.: "everybody gets 1. Here softmax goes along the batch, which has one "
+                "row; it should go along the words.",
+            scores[i].item(): "this is the score. Softmax makes probabilities of them.",
+            first.softmax(0)[i].item(): "only the first three words were read.",
+            p[i].log().item(): "this is the logarithm of the probability.",
+            (p[i]/p[best].sum()).item(): "these shares add to 1 among the three words "
+                "alone. Take softmax over all the words, then the best.",
+            (p[i]*100).item(): "a share between 0 and 1 is wanted, not a percentage."},
+            hint="It should be this word's share among all words.", tol=6e-3)
+
+# %% ../../nbs/solutions/01_nword.ipynb #1s0d0001
 @checker()
 def top_words(
-    f, # `f(model, vocab, text)` → the three most probable next words, [(word, probability), …]
+    f, # `f(model, vocab, text)` → the three most probable next words, [(word, p), …]
 ):
     "Check a function that asks a model for the most probable next words."
-    vocab = Vocab('. one two three four five six'.split()); model = _Table(len(vocab))
-    hints = {'tuple index': "A model reads a batch of rows: give it `ids[None]`, with the shape (1, n).",
-        'is not callable': "The answer is a function.",
-             "'str' object": "The model reads ids: `vocab.encode(text)`.", "'list' object": "The model reads a tensor of ids: `vocab.encode(text)`."}
-    for text in ('one . two', 'six', 'five three'):
+    _function(f, 'f(model, vocab, text)')
+    vocab = Vocab('. one two three four five six'.split())
+    model = _Table(len(vocab))
+    hints = {"'str' object": "The model reads ids: `vocab.encode(text)`.",
+        'tuple index': "A model reads a batch of rows: give it `ids[None]`, (1, n).",
+        "'list' object": "The model reads a tensor of ids: `vocab.encode(text)`."}
+    for text in ('one . two', 'six', 'five three', 'four five six . two'):
         ids = torch.tensor([vocab.words.index(w) for w in text.split()])
-        scores = sum(model.w[t, i] for t,i in enumerate(ids)).detach(); p = scores.exp() / scores.exp().sum()
-        best = sorted(range(len(vocab)), key=lambda i: -p[i])
+        scores = sum(model.w[t, i] for t,i in enumerate(ids)).detach()
         got = run_answer(f, model, vocab, text, hints=hints)
-        got = run_answer(lambda: list(got.items() if isinstance(got, dict) else got),
-            hints={'': "Return a list of three pairs, (word, probability)."})
-        require(len(got) == 3, f"Three words are asked for, not {len(got)}.")
-        words,shares = zip(*map(_word_and_share, got))
-        compare_choice(f"The words after {text!r}", words, [vocab.words[i] for i in best[:3]], {
-            tuple(vocab.words[i] for i in best[2::-1]): "the most probable word comes first.",
-            tuple(vocab.words[i] for i in best[:-4:-1]): "these are the *least* probable words.",
-            tuple(vocab.words[i] for i in best[-3:]): "these are the *least* probable words.",
-            tuple(vocab.words[int(i)] for i in model.w[0, ids[-1]].argsort(descending=True)[:3]): "the model was given the last word alone."},
-            hint="Look at the shape of what `softmax` and `topk` get, and along which axis they go.")
-        for word,got_p,i in zip(words, shares, best):
-            compare_choice(f"The probability of {word!r} after {text!r}", got_p, p[i].item(), {
-                1.: "everybody gets 1. Here softmax goes along the batch, which has one row; it should go along the words.",
-                scores[i].item(): "this is the score. Softmax makes probabilities of scores.",
-                p[i].log().item(): "this is the logarithm of the probability.",
-                (p[i]/p[best[:3]].sum()).item(): "these shares add to 1 among the three words alone. Take softmax over all the words, then the best.",
-                (p[i]*100).item(): "a share between 0 and 1 is wanted, not a percentage."}, hint="It should be this word's share among all words.",
-                tol=6e-3)
+        words,shares = zip(*map(_word_and_share, _three(got)))
+        _compare_words(text, words, scores, vocab, model, ids)
+        first = sum(model.w[t, i] for t,i in enumerate(ids[:3])).detach()
+        _compare_shares(text, words, shares, scores, first)
 
 # %% ../../nbs/solutions/01_nword.ipynb #c8c2140e
-def _best(ids, k): # the share of targets that are the most frequent one after their k words, counted on the same text
-    counts = defaultdict(Counter)
-    for i in range(k, len(ids)): counts[tuple(ids[i-k:i])][ids[i]] += 1
+def _best(ids, k):
+    "The share of targets that are the most frequent after their `k` words in `ids`."
+    counts = _followers(ids, k)
     return sum(max(c.values()) for c in counts.values()) / (len(ids)-k)
 
-# %% ../../nbs/solutions/01_nword.ipynb #f847f79f
-@checker()
-def one_word_bounds(
-    found, # (the share that the most common word gets, the best share possible for a model that sees one word)
-):
-    "Check the two lines around the accuracy of a model that sees one word."
-    ids = human_numbers().ids.tolist(); cut = int((len(ids)-2)*.8); train,valid = ids[:cut],ids[cut:]
-    low,high = _numbers("The two shares", found, ('the fool', 'the ceiling'))
-    require(max(low, high) <= 1, "Shares are wanted, between 0 and 1.")
-    fool,ceiling = _best(valid, 0),_best(valid, 1)
-    compare_choice("The fool's share", low, fool, {
-        0: "nothing forbids a model to be always wrong; but how much does the most common word get?",
-        1/30: "this is a blind guess among 30 words. The fool knows which word is the most common.",
-        ceiling: "this is the upper one; give the smaller number first.",
-        **dict.fromkeys((_best(train, 0), _best(ids, 0)), "this was counted on the training part, or on the whole text; the text that judges is meant.")},
-        hint="Count the most common word among the validation targets.", tol=2e-3)
-    compare_choice("The ceiling", high, ceiling, {
-        1: "nobody who sees one word knows everything. What follows it most often, and how often is that right?",
-        _best(valid, 2): "this is the ceiling of two words, or of three.",
-        fool: "this is the fool's share again. One word is known now.",
-        _best(train, 1): "this was counted on the training part; the text that judges is meant.",
-        _best(ids, 1): "this was counted on the whole text; the text that judges is meant."},
-        hint="After each word the best guess is its most frequent follower: `best_accuracy_given(valid, 1)`.", tol=2e-3)
-
-# %% ../../nbs/solutions/01_nword.ipynb #e590e8a0
-@checker()
-def concat_rnn(
-    cls, # `cls(n_words, n_emb, n_hidden)` makes a model with the layers `i_h`, `h_h`, `h_o`: (bs, n) ids → (bs, n_words) scores
-):
-    "Check the plain RNN in which the word's embedding is laid beside the state: `h = relu(h_h([h, i_h(x)]))`, then `h_o`."
-    kind = issubclass(cls, nn.Module) if isinstance(cls, type) else isinstance(run_answer(cls, 7, 4, 5), nn.Module)
-    require(kind, "A model is an `nn.Module`: let your class inherit from `Module`.")
-    model = _make(cls, 7, 4, 5, layers=('i_h', 'h_h', 'h_o'))
-    for name,shape in dict(i_h=(7, 4), h_h=(5, 9), h_o=(7, 5)).items():
-        got = tuple(getattr(getattr(model, name), 'weight', torch.empty(0)).shape)
-        require(got != (5, 10) or name != 'h_h',
-            "`h_h` takes 2*n_hidden numbers, which is right only where the embedding has the size of the state. Here n_emb=4 and n_hidden=5.")
-        require(got != (5, 5) or name != 'h_h', "`h_h` takes n_hidden numbers, as where the two are added. Side by side they are n_hidden + n_emb.")
-        require(got == shape, f"With n_words=7, n_emb=4, n_hidden=5 the weight of `{name}` should have the shape {shape}, not {got}.")
-    hints = {'element 0': "`torch.cat` wants tensors: let the state begin as zeros, (len(x), n_hidden).",
-        'stack expects': "`torch.stack` makes a new axis; `torch.cat` joins along one that is there.",
-        'Sizes of tensors must match': "Join along the axis of the units, `dim=1`, and let the state begin as zeros, (len(x), n_hidden).",
-        'cannot be multiplied': "`h_h` takes n_hidden + n_emb numbers a row; what did it get?",
-        'must match the size': "State and embedding cannot be added, they are of different size; join them with `torch.cat`.",
-        'out of bounds': "Loop over the words that are there: `x.shape[1]`."}
-    for bs,n in ((4, 3), (2, 1), (3, 5)):
-        x = torch.randint(7, (bs, n)); e = model.i_h.weight[x]; got = run_answer(model, x, hints=hints)
-        def scores(state_first, act=F.relu, words=range(n), keep=True): # by hand
-            h,(w_h,w_e) = torch.zeros(bs, 5).double(),model.h_h.weight.split((5, 4) if state_first else (4, 5), dim=1)[::1 if state_first else -1]
-            for t in words: h = act((h @ w_h.t() if keep else 0) + e[:, t] @ w_e.t() + (0 if model.h_h.bias is None else model.h_h.bias))
-            return h @ model.h_o.weight.t() + (0 if model.h_o.bias is None else model.h_o.bias)
-        if isinstance(got, torch.Tensor) and same(got, scores(False)): continue # the embedding first: as good
-        require(isinstance(got, torch.Tensor), f"The scores should be a tensor, not {type(got).__name__}.")
-        faults = {"the activation is missing: without it all layers together are one matrix.": dict(act=lambda h: h),
-            "this is tanh; ReLU was asked for.": dict(act=torch.tanh)}
-        if n > 1: faults |= {"the state is not passed on: each word meets a state of zeros.": dict(keep=False),
-            "the last word is left out.": dict(words=range(n-1))}
-        if n > 3: faults["only three words are read, however many there are."] = dict(words=range(3))
-        for fault,how in faults.items(): require(not any(same(got, scores(first, **how)) for first in (True, False)),
-            f"The scores from {n} words: {fault}")
-        compare_answer(f"The scores from {n} words", got, scores(True))
-
-# %% ../../nbs/solutions/01_nword.ipynb #eb708125
-def _texts(n_words=4, n_train=300, n_valid=150): # two texts of like habits, without a tie in the first; the second has one word more
-    while True:
-        habits = torch.rand(n_words, n_words).pow(3); habits /= habits.sum(1, keepdim=True)
-        def text(n, p):
-            ids = [0]
-            for _ in range(n-1): ids.append(int(torch.multinomial(p[ids[-1]], 1)))
-            return ids
-        train,valid = text(n_train, habits),text(n_valid, habits*.6 + torch.rand(n_words, n_words)*.2)
-        valid[5::9] = [n_words]*len(valid[5::9])
-        counts = [_followers(train, k).values() for k in range(3)]
-        if all(len(c) < 2 or c.most_common(2)[0][1] > c.most_common(2)[1][1] for cs in counts for c in cs): return train,valid
-
 def _followers(ids, k):
+    "Each `k` words that stand together in `ids` → how often each word follows them."
     counts = defaultdict(Counter)
     for i in range(k, len(ids)): counts[tuple(ids[i-k:i])][ids[i]] += 1
     return counts
 
-def _hits(train, valid, k, common=None): # right or wrong, a target at a time; None where the k words are new and nothing is said
+# %% ../../nbs/solutions/01_nword.ipynb #f847f79f
+_judges = "the text that judges is meant."
+
+def _fool_faults(train, valid, ids): # a share → what is wrong with it
+    other = f"this was counted on the training part, or on the whole text; {_judges}"
+    return {
+        0: "nothing forbids a model to be always wrong; but how much does the most "
+           "common word get?",
+        1/30: "this is a blind guess among 30 words. The fool knows which word is the "
+              "most common.",
+        _best(valid, 1): "this is the upper one; give the smaller number first.",
+        _best(train, 0): other, _best(ids, 0): other}
+
+def _ceiling_faults(train, valid, ids):
+    return {
+        1: "nobody who sees one word knows everything. What follows it most often, and "
+           "how often is that right?",
+        _best(valid, 2): "this is the ceiling of two words, or of three.",
+        _best(valid, 0): "this is the fool's share again. One word is known now.",
+        _best(train, 1): f"this was counted on the training part; {_judges}",
+        _best(ids, 1): f"this was counted on the whole text; {_judges}"}
+
+# %% ../../nbs/solutions/01_nword.ipynb #1s0d0012
+@checker()
+def one_word_bounds(
+    found, # (share of the most common word, the best share for who sees one word)
+):
+    "Check the two lines around the accuracy of a model that sees one word."
+    low,high = _numbers("The two shares", found, ('the fool', 'the ceiling'))
+    require(max(low, high) <= 1, "Shares are wanted, between 0 and 1.")
+    ids = human_numbers().ids.tolist()
+    cut = int((len(ids)-2)*.8)
+    texts = ids[:cut],ids[cut:],ids
+    compare_choice("The fool's share", low, _best(texts[1], 0), _fool_faults(*texts),
+        hint="Count the most common word among the validation targets.", tol=2e-3)
+    compare_choice("The ceiling", high, _best(texts[1], 1), _ceiling_faults(*texts),
+        hint="After each word the best guess is its most frequent follower: "
+             "`best_accuracy_given(valid, 1)`.", tol=2e-3)
+
+# %% ../../nbs/solutions/01_nword.ipynb #e590e8a0
+def _concat_shapes(model):
+    for name,shape in dict(i_h=(7, 4), h_h=(5, 9), h_o=(7, 5)).items():
+        weight = getattr(getattr(model, name), 'weight', None)
+        got = tuple(getattr(weight, 'shape', ()))
+        if name == 'h_h':
+            require(got != (5, 10), "`h_h` takes 2*n_hidden numbers, which is right "
+                "only where the embedding has the size of the state. Here n_emb=4 and "
+                "n_hidden=5.")
+            require(got != (5, 5), "`h_h` takes n_hidden numbers, as where the two are "
+                "added. Side by side they are n_hidden + n_emb.")
+        require(got == shape, "With n_words=7, n_emb=4, n_hidden=5 the weight of "
+            f"`{name}` should have the shape {shape}, not {got}.")
+
+_concat_hints = {
+    'element 0': "`torch.cat` wants tensors: let the state begin as zeros, (len(x), "
+                 "n_hidden).",
+    'stack expects': "`torch.stack` makes a new axis; `torch.cat` joins along one that "
+                     "is there.",
+    'Sizes of tensors must match': "Join along the axis of the units, `dim=1`, and let "
+                                   "the state begin as zeros, (len(x), n_hidden).",
+    'cannot be multiplied': "`h_h` takes n_hidden + n_emb numbers a row; what did it "
+                            "get?",
+    'must match the size': "State and embedding cannot be added, they are of different "
+                           "size; join them with `torch.cat`.",
+    'out of bounds': "Loop over the words that are there: `x.shape[1]`."}
+
+# %% ../../nbs/solutions/01_nword.ipynb #1s0d0005
+def _concat_scores(model, x, state_first, act=F.relu, n=None, keep=True, start=0.):
+    "By hand, with `[h, e]` or `[e, h]`; the rest are ways to go wrong."
+    bias = lambda layer: 0 if layer.bias is None else layer.bias
+    parts = model.h_h.weight.split((5, 4) if state_first else (4, 5), dim=1)
+    w_h,w_e = parts if state_first else parts[::-1]
+    h,e = torch.full((len(x), 5), start).double(),model.i_h.weight[x]
+    for t in range(x.shape[1] if n is None else n):
+        old = h @ w_h.t() if keep else 0
+        h = act(old + e[:, t] @ w_e.t() + bias(model.h_h))
+    return h @ model.h_o.weight.t() + bias(model.h_o)
+
+def _concat_faults(n): # fault → what is done instead
+    faults = {
+        "the activation is missing: without it all layers together are one matrix.":
+            dict(act=lambda h: h),
+        "this is tanh; ReLU was asked for.": dict(act=torch.tanh),
+        "the state begins as ones; it should begin as zeros.": dict(start=1.)}
+    if n > 1: faults |= {
+        "the state is not passed on: each word meets zeros.": dict(keep=False),
+        "the last word is left out.": dict(n=n-1)}
+    if n > 3: faults["only three words are read, however many there are."] = dict(n=3)
+    return faults
+
+# %% ../../nbs/solutions/01_nword.ipynb #1s0d0007
+def _compare_concat(what, got, again, model, x):
+    scores = lambda **how: [_concat_scores(model, x, first, **how) for first in (1, 0)]
+    for fault,how in _concat_faults(x.shape[1]).items():
+        require(not any(same(got, s) for s in scores(**how)), f"{what}: {fault}")
+    right = [same(got, s) for s in scores()]
+    require(same(got, again), f"{what}: the same batch, read again, gets others. For "
+        "each batch the state begins as zeros, whatever was read before.")
+    if not any(right): compare_answer(what, got, scores()[0])
+
+# %% ../../nbs/solutions/01_nword.ipynb #1s0d0006
+@checker()
+def concat_rnn(
+    cls, # `cls(n_words, n_emb, n_hidden)`: layers `i_h`, `h_h`, `h_o`; ids → scores
+):
+    "Check the plain RNN with the word beside the state: `h = relu(h_h([h, i_h(x)]))`."
+    require(not isinstance(cls, nn.Module),
+        "Hand in the class, not a model that was made from it.")
+    require(callable(cls), f"A class is wanted, not {type(cls).__name__}.")
+    kind = issubclass(cls, nn.Module) if isinstance(cls, type) else True
+    require(kind, "A model is an `nn.Module`: let your class inherit from `Module`.")
+    model = _make(cls, 7, 4, 5, layers=('i_h', 'h_h', 'h_o'))
+    _concat_shapes(model)
+    for bs,n in ((4, 3), (2, 1), (3, 5)):
+        x = torch.randint(7, (bs, n))
+        what = f"The scores from {n} words"
+        got,again = (run_answer(model, x, hints=_concat_hints) for _ in range(2))
+        require(isinstance(got, torch.Tensor),
+            f"{what} should be a tensor, not {type(got).__name__}.")
+        _compare_concat(what, got, again, model, x)
+
+# %% ../../nbs/solutions/01_nword.ipynb #eb708125
+def _texts(n_words=4, n_train=300, n_valid=150):
+    "Two texts of like habits, no tie in the first; the second has one word more."
+    def text(n, p):
+        ids = [0]
+        for _ in range(n-1): ids.append(int(torch.multinomial(p[ids[-1]], 1)))
+        return ids
+    def tied(counter):
+        best = counter.most_common(2)
+        return len(best) == 2 and best[0][1] == best[1][1]
+    while True:
+        habits = torch.rand(n_words, n_words).pow(3)
+        habits /= habits.sum(1, keepdim=True)
+        train = text(n_train, habits)
+        valid = text(n_valid, habits*.6 + torch.rand(n_words, n_words)*.2)
+        valid[5::9] = [n_words]*len(valid[5::9])
+        counters = [c for k in range(3) for c in _followers(train, k).values()]
+        if not any(map(tied, counters)): return train,valid
+
+# %% ../../nbs/solutions/01_nword.ipynb #1s0d0008
+def _hits(train, valid, k, common=None):
+    "Right or wrong, a target at a time; None where the words are new, nothing is said."
     counts = _followers(train, k)
-    guesses = [counts[known].most_common(1)[0][0] if (known := tuple(valid[i-k:i])) in counts else common for i in range(k, len(valid))]
-    return [None if g is None else g == y for g,y in zip(guesses, valid[k:])]
+    hits = []
+    for i in range(k, len(valid)):
+        known = tuple(valid[i-k:i])
+        guess = counts[known].most_common(1)[0][0] if known in counts else common
+        hits.append(None if guess is None else guess == valid[i])
+    return hits
+
+def _mean(hits): return sum(h is True for h in hits) / max(1, len(hits))
+def _most_common(ids): return Counter(ids).most_common(1)[0][0]
 
 # %% ../../nbs/solutions/01_nword.ipynb #2803c55f
+def _heart_faults(train, valid, k): # what is right; (share, the fault that gives it) …
+    common,other = _most_common(train),_most_common(valid)
+    hits,silent = _hits(train, valid, k, common),_hits(train, valid, k)
+    want,new = _mean(hits),"say the most common word of the"
+    faults = [
+        (_best(valid, k), "this is the ceiling: it counts on the text that judges. "
+            "Count on the training text, judge on the other."),
+        (_mean(_hits(valid, train, k, other)), "the two texts have changed places."),
+        (_mean(_hits(train, train, k)), "this is judged on the text that it knows."),
+        (_mean([h for h in silent if h is not None]), "words that are new were left "
+            "out of the count. Each of them is a target, too."),
+        (_mean(silent), f"where words are new, nothing is said; {new} training text."),
+        (_mean(_hits(train, valid, k, other)), "where the words are new, the guesser "
+            f"must not know the text that judges: {new} *training* text."),
+        (_mean(_hits(train, valid, k+1, common)), "this sees one word too many."),
+        (100*want, "a share between 0 and 1 is wanted, not a percentage."),
+        (sum(hits), "this is how many are right; what share is that?"),
+        (1-want, "this is the share of the wrong ones.")]
+    return want, faults + (_heart_faults_of_k(train, valid, k, hits) if k else [])
+
+# %% ../../nbs/solutions/01_nword.ipynb #1s0d0009
+def _heart_faults_of_k(train, valid, k, hits): # those that need a word to be seen
+    common = _most_common(train)
+    steps = "this looks at one target in {} only. Each word of `valid` that has `k` " \
+            "words before it counts, right or wrong."
+    always = [y == common for y in valid[k:]]
+    return [(_mean(hits[::n]), steps.format(n)) for n in (k, k+1) if n > 1] + [
+        (_mean(_hits(train, valid, k-1, common)), "this sees one word too few."),
+        (_mean(always), "this is always the most common word, whatever comes before.")]
+
+def _telling_texts(k): # two texts on which each fault gives a share of its own
+    for _ in range(9):
+        train,valid = _texts()
+        want,faults = _heart_faults(train, valid, k)
+        shares = [share for share,_ in faults if share != want]
+        if len(set(shares)) == len(shares): break
+    return train, valid, want, dict(reversed(faults))
+
+# %% ../../nbs/solutions/01_nword.ipynb #1s0d0010
 @checker()
 def learned_accuracy(
-    f, # `f(train, valid, k)`: two streams of word ids → the share of right guesses on `valid`, by one who knows `train` by heart
+    f, # `f(train, valid, k)` → the share of `valid` that who knows `train` gets right
 ):
-    "Check the accuracy of a guesser who knows one text by heart, sees `k` words, and is judged on another text."
-    mean = lambda hits: sum(h is True for h in hits) / max(1, len(hits))
+    "Check who knows one text by heart, sees `k` words, and is judged on another text."
+    _function(f, 'f(train, valid, k)')
+    hints = {'KeyError': "These words were never seen in training; say the most common "
+                         "word of the training text.",
+        'unhashable': "A key of a dictionary cannot be a list: `tuple(…)`.",
+        'IndexError': "Some words were never seen in training, and have no followers "
+                      "there."}
     for k in (2, 1, 0):
-        train,valid = _texts(); common = Counter(train).most_common(1)[0][0]
-        score = lambda a=train, b=valid, k=k, common=common: mean(_hits(a, b, k, common))
-        got = run_answer(f, torch.tensor(train), torch.tensor(valid), k,
-            hints={'KeyError': "These words were never seen in training; say the most common word of the training text.",
-            'unhashable': "A key of a dictionary cannot be a list: `tuple(…)`.",
-            'IndexError': "Some words were never seen in training, and have no followers there."})
-        got = getattr(got, 'tolist', lambda: got)()
-        require(isinstance(got, numbers.Real) and not isinstance(got, bool), f"A share is wanted, one number, not {type(got).__name__}.")
-        heard = [h for h in _hits(train, valid, k) if h is not None]
-        compare_choice(f"The accuracy with k={k}", float(got), score(), {
-            _best(valid, k): "this is the ceiling: it counts on the text that judges. Count on the training text, judge on the other.",
-            score(valid, train, common=Counter(valid).most_common(1)[0][0]): "the two texts have changed places.",
-            score(train, train): "the guesser is judged on the text that it knows.",
-            mean(heard): "words that are new were left out of the count. Each of them is a target, too.",
-            mean(_hits(train, valid, k)): "where the words are new, nothing is said; say the most common word of the training text.",
-            score(common=Counter(valid).most_common(1)[0][0]):
-                "where the words are new, the guesser must not know the text that judges: say the most common word of the *training* text.",
-            score(k=k+1): "this sees one word too many.", **({score(k=k-1): "this sees one word too few."} if k else {}),
-            **({mean([y == common for y in valid[k:]]): "this is always the most common word, whatever comes before."} if k else {}),
-            100*score(): "a share between 0 and 1 is wanted, not a percentage.",
-            sum(h is True for h in _hits(train, valid, k, common)): "this is how many are right; what share is that?",
-            1-score(): "this is the share of the wrong ones."},
-            hint=f"Each of the {len(valid)-k} targets with k words before it counts, right or wrong.", tol=1e-5)
+        train,valid,want,faults = _telling_texts(k)
+        got = run_answer(f, torch.tensor(train), torch.tensor(valid), k, hints=hints)
+        got = _python(got)
+        require(isinstance(got, numbers.Real) and not isinstance(got, bool),
+            f"A share is wanted, one number, not {type(got).__name__}.")
+        hint = f"Each of the {len(valid)-k} targets with k words before it counts, " \
+               "right or wrong."
+        compare_choice(f"The accuracy with k={k}", float(got), want, faults, hint, 1e-5)

@@ -21,143 +21,236 @@ from ..multilayer import *
 
 # %% ../../nbs/solutions/08_regularization.ipynb #cd87db2f
 @torch.no_grad()
-def _raws(model, batches, state=None, carry=True): # what the LSTM says, batch by batch, by hand
+def _raws(model, batches, state=None, carry=True):  # what the LSTM says, by hand
     found = []
     for x,_ in batches:
         raw,last = _lstm_layers(model.rnn, model.i_h.weight[x], state)
-        found.append(raw); state = last if carry else None
+        found.append(raw)
+        state = last if carry else None
     return found, last
 
-def _share(activations, beyond): return sum(int(beyond(a).sum()) for a in activations) / sum(a.numel() for a in activations)
+def _share(activations, beyond):
+    n = sum(int(beyond(a).sum()) for a in activations)
+    return n / sum(a.numel() for a in activations)
+
+_batch_hints = {
+    'iterable': "Batches are pairs: `for x,y in batches`.",
+    'tuple': "The model returns three things: the scores, the activations before "
+        "dropout, and those after."}
+
+# %% ../../nbs/solutions/08_regularization.ipynb #78500001
+def _share_wrongs(cold, warm, fresh, seen, level):  # (share, fault), in this order
+    def beyond(a): return a.abs() > level
+    want = _share(cold, beyond)
+    def of(found): return _share(found, beyond)
+    return [
+        (_share(cold, lambda a: a > level), "−1 is as sure as 1: count both ends."),
+        (of(warm), "the model still had a state from what it read before. Start with "
+            "`model.reset()`."),
+        (of(fresh), "the state is thrown away at every batch: reset once, before "
+            "the first."),
+        (of([o[2] for o in seen]), "these are activations after dropout, which scales "
+            "up what it keeps. `raw` is the second of the three."),
+        (of([o[0] for o in seen]), "these are the scores; `raw` is the second of the "
+            "three."),
+        (sum(of([a]) for a in cold)/len(cold), "a mean of the batches' shares. The "
+            "last batch is shorter: count all, then divide once."),
+        (of(cold[:1]), "only the first batch is counted."),
+        (of(cold[-1:]), "only the last batch is counted."),
+        (want*sum(a.numel() for a in cold), "this is how many they are; divide by the "
+            "number of activations."),
+        (100*want, "this is in percent; a share lies between 0 and 1."),
+        (1-want, "this is the share *within* ±level."),
+        (_share(cold, lambda a: a.abs() > .99), "`level` is not used.")]
 
 # %% ../../nbs/solutions/08_regularization.ipynb #a7192a77
 @checker()
 def sure_activations(
-    f, # `f(model, batches, level)` → share of the activations `raw` beyond ±level; batches of (x, y), read from a cold start
+    f, # `f(model, batches, level)` → share of `raw` beyond ±level; batches of (x, y)
 ):
-    "Check a count of large activations: both signs, all batches, the state forgotten before the first and carried on after it."
+    "Check a count of large activations: both signs, all batches, from a cold start on."
     model,seen = LanguageModel(9, 6, 2, 'lstm', p=.5).double(),[]
-    for w in model.rnn.parameters(): w.data.mul_(4)                    # large weights: activations up to ±1
+    for w in model.rnn.parameters(): w.data.mul_(4)  # activations up to ±1
     ids = torch.randint(9, (4, 30))
-    before,*batches = [(ids[:, i:j], ids[:, i+1:j+1]) for i,j in ((0, 8), (8, 16), (16, 24), (24, 28))] # the last one is shorter
+    cuts = (0, 8), (8, 16), (16, 24), (24, 28)       # the last batch is shorter
+    before,*batches = [(ids[:, i:j], ids[:, i+1:j+1]) for i,j in cuts]
     model.register_forward_hook(lambda m,args,out: seen.append(out))
     (cold,_),(fresh,_) = _raws(model, batches),_raws(model, batches, carry=False)
     warm,_ = _raws(model, batches, _raws(model, [before])[1])
     for level in (.5, .3):
-        model.train(); model.reset(); model(before[0]); seen.clear()   # it has been read from before
-        got = run_answer(f, model, batches, level, hints={'iterable': "Batches are pairs: `for x,y in batches`.",
-            'tuple': "The model returns three things: the scores, the activations before dropout, and those after."})
-        require(seen, "The model was never called: read the batches with it, `model(x)`.")
-        beyond = lambda a: a.abs() > level
-        want,n = _share(cold, beyond),sum(a.numel() for a in cold)
-        compare_choice(f"The share beyond ±{level}", got, want, {
-            _share(cold, lambda a: a > level): "−1 is as sure as 1: count both ends.",
-            _share(warm, beyond): "the model still had a state from what it read before. Start with `model.reset()`.",
-            _share(fresh, beyond): "the state is thrown away at every batch: reset once, before the first.",
-            _share([o[2] for o in seen], beyond): "these are activations after dropout, which scales up what it keeps. `raw` is the second of the three.",
-            _share([o[0] for o in seen], beyond): "these are the scores; `raw` is the second of the three.",
-            sum(_share([a], beyond) for a in cold)/len(cold): "a mean of the batches' shares. The last batch is shorter: count all, then divide once.",
-            _share(cold[:1], beyond): "only the first batch is counted.", _share(cold[-1:], beyond): "only the last batch is counted.",
-            want*n: "this is how many they are; divide by the number of activations.", 100*want: "this is in percent; a share lies between 0 and 1.",
-            1-want: "this is the share *within* ±level.", _share(cold, lambda a: a.abs() > .99): "`level` is not used."},
-            "Of all numbers in `raw`, batch after batch, count those with an absolute value above `level`.", tol=1e-6)
+        model.train()
+        model.reset()
+        model(before[0])  # it has been read from before
+        seen.clear()
+        got = run_answer(f, model, batches, level, hints=_batch_hints)
+        require(seen, "The model was never called: read the batches, `model(x)`.")
+        wrongs = _share_wrongs(cold, warm, fresh, seen, level)
+        compare_choice(f"The share beyond ±{level}", got,
+            _share(cold, lambda a: a.abs() > level), dict(reversed(wrongs)),
+            "Of all numbers in `raw`, batch after batch, count those with an absolute "
+            "value above `level`.", tol=1e-6)
 
 # %% ../../nbs/solutions/08_regularization.ipynb #c4c0c907
 @checker()
 def dropout_noise(
-    f, # `f(p)` → standard deviation, after dropout with probability p, of an activation of 1
+    f, # `f(p)` → standard deviation, after dropout with p, of an activation of 1
 ):
-    "Check the standard deviation of a dropped-out activation; what is measured may be off by two percent."
+    "Check the noise of dropout; what is measured may be off by two percent."
     for p in (.3, .1, .9, .5):
-        values = (0, p),(1/(1-p), 1-p)                                 # what it may be, and how probable that is
+        values = (0, p),(1/(1-p), 1-p)  # what it may be, and how probable that is
         want = math.sqrt(sum(share*(v-1)**2 for v,share in values))
-        compare_choice(f"The standard deviation for p={p}", run_answer(f, p), want, {
+        wrongs = {
             p/(1-p): "this is the variance; take its root.",
-            math.sqrt(p*(1-p)): "this is the noise of a mask of zeros and ones. What is kept is also divided by 1-p.",
-            p*(1-p): "this is the variance of a mask of zeros and ones: divide what is kept by 1-p, and take the root.",
+            math.sqrt(p*(1-p)): "this is the noise of a mask of zeros and ones. What "
+                "is kept is also divided by 1-p.",
+            p*(1-p): "this is the variance of a mask of zeros and ones: divide what is "
+                "kept by 1-p, and take the root.",
             math.sqrt((1-p)/p): "p is the probability to *drop*, not to keep.",
-            0: "the *mean* stays 1. A single activation is never 1, it is 0 or 1/(1-p).",
-            1/(1-p): "this is the value of an activation that was kept; how far from 1 are both values, usually?"},
-            "It is 0 with probability p, else 1/(1-p). Take the mean of the squared distance from 1, then the root.", tol=.02*want)
+            0: "the *mean* stays 1. A single activation is never 1, it is 0 "
+                "or 1/(1-p).",
+            1/(1-p): "this is the value of an activation that was kept; how far from 1 "
+                "are both values, usually?"}
+        got = run_answer(f, p)
+        compare_choice(f"The standard deviation for p={p}", got, want, wrongs,
+            "It is 0 with probability p, else 1/(1-p). Take the mean of the squared "
+            "distance from 1, then the root.", tol=.02*want)
 
 # %% ../../nbs/solutions/08_regularization.ipynb #9eed5b0c
 @checker()
 def locked_dropout(
     f, # `f(x, p, training)` → like x, which is (bs, seq_len, n_hidden)
 ):
-    "Check dropout with one mask for all steps of a row: who is dropped, the scale, and that it rests outside training."
+    "Check dropout with one mask for all steps of a row."
     x = torch.rand(100, 6, 80).add(.5).requires_grad_()
-    hints = {'must match the size': "The mask needs an axis of length 1 for the steps: (bs, 1, n_hidden).", 'inplace': "Multiply by the mask, do not write into x."}
     for p in (.3, .6):
-        y = run_answer(f, x_in := x.clone(), p, True, hints=hints)
-        require(isinstance(y, torch.Tensor) and y.shape == x.shape, "Dropout returns activations of the shape it was given.")
-        require(same(x_in, x), "The activations that were handed in are changed in place.")
+        y = run_answer(f, x_in := x.clone(), p, True, hints=_mask_hints)
+        require(isinstance(y, torch.Tensor) and y.shape == x.shape,
+            "Dropout returns activations of the shape it was given.")
+        require(same(x_in, x), "What was handed in is changed in place.")
         kept = y.detach() != 0
-        require((kept == kept[:, :1]).all(), _moves(kept))
-        mask = kept[:, 0]                                              # (bs, n_hidden)
-        require(not (mask == mask[:1]).all(), "Every row drops the same units. The rows are different texts: draw (bs, 1, n_hidden) numbers.")
-        require(not (mask == mask[:, :1]).all(), "Whole rows are dropped or kept: draw a number for each unit as well, (bs, 1, n_hidden).")
-        share = float(mask.float().mean())
-        require(abs(share - (1-p)) < .03, f"With p={p}, {share:.0%} of the units are kept. " +
-            ("p is the probability to *drop*, not to keep." if abs(share-p) < .03 else f"It should be {1-p:.0%}."))
+        _masks(kept, p)
         _scale((y/x)[kept].detach(), p)
-        require(not torch.equal(kept, run_answer(f, x.clone(), p, True) != 0), "Twice the same units are dropped: draw anew at each call.")
+        again = run_answer(f, x.clone(), p, True)
+        require(not torch.equal(kept, again != 0),
+            "Twice the same units are dropped: draw anew at each call.")
         require(y.requires_grad, "No gradient comes through.")
-        compare_answer("The gradient", torch.autograd.grad(y.sum(), x)[0], kept/(1-p))
+        grad, = torch.autograd.grad(y.sum(), x)
+        compare_answer("The gradient", grad, kept/(1-p))
         rest = run_answer(f, x.clone(), p, False)
-        require(isinstance(rest, torch.Tensor) and same(rest, x), "With training=False nothing is dropped and nothing rescaled.")
+        require(isinstance(rest, torch.Tensor) and same(rest, x),
+            "With training=False nothing is dropped and nothing rescaled.")
 
-def _moves(kept): # (bs, seq_len, n_hidden) of True and False, not the same at all steps
-    if (kept == kept[:1]).all(): return "All rows share a mask that changes from step to step: it should be the other way round, (bs, 1, n_hidden)."
-    if (kept == kept[:, :, :1]).all(): return "Whole steps are dropped: the axis of length 1 is that of the steps, not that of the units."
-    return "Each step drops other units; that is plain dropout. One mask serves all steps of a row: (bs, 1, n_hidden)."
+# %% ../../nbs/solutions/08_regularization.ipynb #78500004
+_mask_hints = {
+    'must match the size': "The mask needs an axis of length 1 for the steps: "
+        "(bs, 1, n_hidden).",
+    'inplace': "Multiply by the mask, do not write into x."}
+
+def _masks(kept, p):  # (bs, seq_len, n_hidden) of True and False
+    require((kept == kept[:, :1]).all(), _moves(kept))
+    mask = kept[:, 0]  # (bs, n_hidden)
+    require(not (mask == mask[:1]).all(), "Every row drops the same units. The rows "
+        "are different texts: draw (bs, 1, n_hidden) numbers.")
+    require(not (mask == mask[:, :1]).all(), "Whole rows are dropped or kept: draw a "
+        "number for each unit as well, (bs, 1, n_hidden).")
+    share = float(mask.float().mean())
+    why = ("p is the probability to *drop*, not to keep." if abs(share-p) < .03
+           else f"It should be {1-p:.0%}.")
+    require(abs(share - (1-p)) < .03,
+        f"With p={p}, {share:.0%} of the units are kept. {why}")
+
+def _moves(kept):  # not the same at all steps
+    if (kept == kept[:1]).all():
+        return ("All rows share a mask that changes from step to step: it should be "
+                "the other way round, (bs, 1, n_hidden).")
+    if (kept == kept[:, :, :1]).all():
+        return ("Whole steps are dropped: the axis of length 1 is that of the steps, "
+                "not that of the units.")
+    return ("Each step drops other units; that is plain dropout. One mask serves all "
+            "steps of a row: (bs, 1, n_hidden).")
 
 # %% ../../nbs/solutions/08_regularization.ipynb #e78867e5
 class _Ledger(Callback):
-    "Keeps, batch by batch, what is shown, what is differentiated, and what each part would be."
-    order = 1000                                                       # after everybody else
+    "Keeps, batch by batch, what is differentiated, what is shown, and what should be."
+    order = 1000  # after everybody else
     def before_fit(self): self.rows,self.valid = [],[]
     def after_loss(self):
+        _number(self.loss)
+        self.goes_back = _number(self.loss_grad)
+    def before_backward(self): self.goes_back = _number(self.loss_grad)
+    def after_batch(self):  # what the recorder reads
         scores,raw,out = self.seen
-        require(isinstance(self.loss, torch.Tensor) and isinstance(self.loss_grad, torch.Tensor), "A loss must stay a tensor: the recorder takes its mean.")
         ce = _nll(scores.double().flatten(0, 1), self.y.flatten()).mean()
-        parts = [self.loss.double(), self.loss_grad.double(), ce, (out.double()**2).mean(), (raw.double().diff(dim=1)**2).mean()]
+        ar,tar = (out.double()**2).mean(),(raw.double().diff(dim=1)**2).mean()
+        parts = [_number(self.loss), self.goes_back, ce, ar, tar]
         (self.rows if self.training else self.valid).append(torch.stack(parts).detach())
+
+def _number(loss):
+    require(isinstance(loss, torch.Tensor) and loss.numel() == 1,
+        "A loss must stay a tensor of one number: the recorder takes its mean.")
+    return loss.double().reshape(())
 
 def _fit(learn):
     try: learn.fit(1, 1e-2)
-    except Exception as e: e.args = (str(e).split(':\n')[-1].strip(),); raise # what went wrong, without fastai's preface
+    except Exception as e:  # what went wrong, without fastai's preface
+        e.args = (str(e).split(':\n')[-1].strip(),)
+        raise
 
-def _trained(*cbs): # a small model after one epoch, and what happened to its losses
-    torch.manual_seed(1); before = random.getstate()
-    dls = lm_dataloaders(Corpus.from_text('one two three four five six seven . ' * 30), bs=4, seq_len=5)
-    random.setstate(before)                                            # a fastai `DataLoader` takes a number from Python's own dice
+# %% ../../nbs/solutions/08_regularization.ipynb #78500005
+_event_hints = {
+    "attribute '": "After the prediction, the activations are in `self.rnn.out` and "
+        "`self.rnn.raw_out`.",
+    'positional': "Event methods take no arguments but `self`; what they need is in "
+        "`self.loss`, `self.rnn` and so on."}
+
+def _trained(*cbs):  # a small model after one epoch, and what happened to its losses
+    torch.manual_seed(1)
+    before = random.getstate()
+    corpus = Corpus.from_text('one two three four five six seven . ' * 30)
+    dls = lm_dataloaders(corpus, bs=4, seq_len=5)
+    random.setstate(before)  # a `DataLoader` takes a number from Python's own dice
     model,ledger = LanguageModel(len(dls.vocab), 6, rnn='lstm', p=.4),_Ledger()
     model.register_forward_hook(lambda m,args,out: setattr(ledger, 'seen', out))
-    learn = Learner(dls, model, loss_func=CrossEntropyLossFlat(), cbs=rnn_cbs() + [*cbs, ledger])
-    with learn.no_bar(), learn.no_logging(): run_answer(_fit, learn, hints={
-        "attribute '": "After the prediction, the activations are in `self.rnn.out` and `self.rnn.raw_out`.",
-        'positional': "Event methods take no arguments but `self`; what they need is in `self.loss`, `self.rnn` and so on."})
-    return torch.stack(ledger.rows).t(), torch.stack(ledger.valid).t(), torch.cat([w.detach().flatten() for w in model.parameters()])
+    learn = Learner(dls, model, loss_func=CrossEntropyLossFlat(),
+                    cbs=rnn_cbs() + [*cbs, ledger])
+    with learn.no_bar(), learn.no_logging(): run_answer(_fit, learn, hints=_event_hints)
+    require(ledger.rows and ledger.valid, "It ends the training; it should only add.")
+    weights = torch.cat([w.detach().flatten() for w in model.parameters()])
+    return torch.stack(ledger.rows).t(), torch.stack(ledger.valid).t(), weights
 
 # %% ../../nbs/solutions/08_regularization.ipynb #66cefa2f
 @checker()
 def shown_penalty(
-    cls, # `cls(alpha, beta)` → a callback that adds AR and TAR to the loss that is shown, and to nothing else
+    cls, # `cls(alpha, beta)` → a callback: AR and TAR, added to the loss that is shown
 ):
-    "Check a regularizer that is broken in one way: its fines are in the table, and the model never pays them."
-    require(not isinstance(cls, Callback), "Hand in the class itself, without calling it: the checker makes one with strengths of its own.")
-    cb = run_answer(cls, 2., 1., hints={'argument': "It is made with two numbers: `__init__(self, alpha, beta)`."})
-    require(isinstance(cb, Callback), "This makes no callback: write `class MyRegularizer(Callback)`, with a method `after_loss`.")
+    "Check a regularizer that is broken in one way: the model never pays its fines."
+    require(not isinstance(cls, Callback), "Hand in the class itself, without calling "
+        "it: the checker makes one with strengths of its own.")
+    cb = run_answer(cls, 2., 1., hints={'argument': "It is made with two numbers: "
+        "`__init__(self, alpha, beta)`."})
+    require(isinstance(cb, Callback), "This makes no callback: write `class "
+        "MyRegularizer(Callback)`, with a method `after_loss`.")
     (loss,grad,ce,ar,tar),valid,weights = _trained(cb)
     full = ce + 2*ar + tar
-    both = "the fines are in both losses. Shown they should be, but not paid: leave `loss_grad` alone."
-    paid = "the fines are in `loss_grad`, so the model pays them. That is the good regularizer; break it."
-    compare_answer("What is differentiated", grad, ce, {(both if same(loss, full) else paid): full})
-    compare_answer("What is shown", loss, full, {
-        "there are no fines in it. The table prints `self.learn.loss`; to set it as `self.loss` changes the callback alone.": ce,
-        "TAR is missing.": ce + 2*ar, "AR is missing.": ce + tar, "alpha and beta have changed places.": ce + ar + 2*tar,
-        "the fines alone are shown; add them to the loss.": 2*ar + tar, "the fines are subtracted.": ce - 2*ar - tar})
+    both = ("the fines are in both losses. Shown they should be, but not paid: leave "
+            "`loss_grad` alone.")
+    paid = ("the fines are in `loss_grad`, so the model pays them. That is the good "
+            "regularizer; break it.")
+    fault = both if same(loss, full) else paid
+    compare_answer("What is differentiated", grad, ce, {fault: full})
+    compare_answer("What is shown", loss, full, _shown_wrongs(ce, ar, tar))
     loss,_,ce,ar,tar = valid
-    compare_answer("The validation loss", loss, ce, {"it has the fines too. Set `run_valid=False`, or look at `self.training`.": ce + 2*ar + tar})
+    compare_answer("The validation loss", loss, ce, {"it has the fines too. Set "
+        "`run_valid=False`, or look at `self.training`.": ce + 2*ar + tar})
     compare_answer("The weights after training", weights, _trained()[2])
+
+# %% ../../nbs/solutions/08_regularization.ipynb #78500006
+def _shown_wrongs(ce, ar, tar):
+    return {
+        "there are no fines in it. The table prints `self.learn.loss`; to set it as "
+        "`self.loss` changes the callback alone.": ce,
+        "TAR is missing.": ce + 2*ar, "AR is missing.": ce + tar,
+        "alpha and beta have changed places.": ce + ar + 2*tar,
+        "the fines alone are shown; add them to the loss.": 2*ar + tar,
+        "the fines are subtracted.": ce - 2*ar - tar,
+        "the fines are added twice.": ce + 4*ar + 2*tar}

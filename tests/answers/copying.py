@@ -25,6 +25,8 @@ for label,says,f in [('with the right ones', 'right guesses are counted', lambda
     ('one word', 'Return a dict', lambda g,y,w: g[(y == w) & (g != w)].mode().values),
     ('words', 'keys should be ids', lambda g,y,w: {VOCAB[k]: v for k,v in by_loop(g, y, w).items()}),
     ('lists in a Counter', 'Flatten first', lambda g,y,w: Counter(g.view(2, -1).tolist())),
+    ('in place', 'in place', lambda g,y,w: (by_loop(g, y, w), g.zero_())[0]), ('none', 'Return a dict', lambda g,y,w: None),
+    ('word taken for granted', 'are {', lambda g,y,w: by_loop(g, y, 2)),
     ('first row', 'are {', lambda g,y,w: by_loop(g[:2], y[:2], w))]: wrong('confusion', says, f, label)
 
 # ---- who meets nine thousand
@@ -39,6 +41,9 @@ right('strangers', 'trade_words, trade_before, borrow')
 value('strangers', 'does it too', 'borrow')
 value('strangers', "'origin' is none of them", {'origin', 'borrow'})
 value('strangers', 'does it too', set())
+value('strangers', 'set of names', None)
+value('strangers', "'1' is none of them", {1})
+right('strangers', frozenset(['borrow', 'trade_words', 'trade_before']), dict(borrow=1, trade_words=1, trade_before=1))
 
 # ---- the dice
 right('place_share', .86, .8561, torch.tensor(.857), torch.tensor(.857).numpy())
@@ -51,6 +56,9 @@ value('place_share', 'same chance', 1/30)
 value('place_share', 'Add up', .5)
 value('place_share', 'should be a number', 'most')
 value('place_share', 'should be a number', True)
+value('place_share', 'should be a number', None)
+value('place_share', 'is not it', float('nan'))
+value('place_share', 'is not it', -1.)
 
 # ---- a test of streams
 def asserts(batches):
@@ -68,6 +76,7 @@ for label,says,f in [('always', 'x alone', lambda b: True), ('between batches on
     ('never', 'refuses a plain stream', lambda b: False),
     ('x differs from y', 'refuses a text of one word', lambda b: joined(b) and not any(torch.equal(x, y) for x,y in b)),
     ('two batches', 'stops with', lambda b: torch.equal(b[0][1][:, -1], b[1][0][:, 0]) and joined(b)),
+    ('no narrow batch', 'one word wide', lambda b: all(x.shape[1] > 1 for x,_ in b) if len(b) == 2 else joined(b)),
     ('a tensor', 'once, for all', lambda b: b[0][0][:, 1:] == b[0][1][:, :-1]), ('a list', 'this is list', lambda b: [joined([o]) for o in b])]: wrong('stream_test', says, f, label)
 
 # ---- a judge with a weakness: pairs of judge and words
@@ -101,8 +110,27 @@ for label,says,f,words in [('the judge itself', 'and is just', count_right, say(
     wrong('lenient_judge', says, wrapped, label, words=words.split() if isinstance(words, str) else words)
 
 # ---- a rewriting
-right('rewriting', borrow, trade_before)
+class Renames: # whoever may stand there, under a new name
+    def __call__(self, row, habits, each=None):
+        a,c = habits.place(row)
+        names = torch.cat([habits.course(o) for o in habits.followers(a)]).unique()
+        new = torch.arange(habits.n_words); new[names] = names[torch.randperm(len(names))]
+        return torch.where(torch.cat([row[1:] == c, torch.tensor([False])]), new[row], row)
+def any_word(row, habits): # one stranger for each run, any word of the vocabulary
+    a,c = habits.place(row); row,at = row.clone(),before(row, c)
+    _,run = torch.unique_consecutive(row[at], return_inverse=True)
+    row[at] = torch.randperm(habits.n_words)[run % habits.n_words]
+    return row
+right('rewriting', lambda row, habits: borrow(row, habits), lambda row, habits: trade_before(row, habits), Renames(), any_word)
 def before(row, c): return (row[1:] == c).nonzero()[:, 0]
+mutant('rewriting', "`borrow` is the chapter's")(borrow)
+@mutant('rewriting', 'numbered in another way')
+def knows_thousand(row, habits): # the number of *thousand*, by heart
+    at = before(row, VOCAB['thousand'])
+    if not len(at): return row
+    names = torch.randperm(habits.n_words); row = row.clone(); row[at] = names[row[at]]; return row
+@mutant('rewriting', 'Your answer stops with IndexError')
+def breaks_inside(row, habits): return borrow(row, habits) if len(row) < 50 or torch.rand(()) < .9 else row[[len(row)]]
 @mutant('rewriting', 'learned by heart')
 def two_pairs(row, habits): return trade_words(row, habits)
 @mutant('rewriting', 'learned by heart')

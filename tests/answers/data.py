@@ -2,7 +2,7 @@
 from fractions import Fraction
 import numpy as np, torch
 from fastai.text.data import LMDataLoader
-from lm_from_scratch.data import StreamDL
+from lm_from_scratch.data import StreamDL, human_numbers
 from answers import mutant, right, wrong
 
 # ---- 1 the last words
@@ -20,6 +20,7 @@ for label,says,found in [
     ('inverse', 'then its number', {n:w for w,n in last.items()}),
     ('words alone', 'word → number', list(last)),
     ('one number', 'A dict is wanted', 70),
+    ('nothing', 'A dict is wanted', None),
     ('text', 'should be a number', {**last, 'hundred': 'one hundred and one'}),
     ('lists', 'should be a number', {w:[n] for w,n in last.items()})]: wrong('first_seen', says, *((type('Found', (dict,), {})(found), label) if isinstance(found, dict) else (found,)))
 
@@ -41,6 +42,9 @@ def reads_on(bs): return all(bool((x[:, 0] == y[:, -1]).all()) for (_,y),(x,_) i
 def glued(bs): return torch.equal(torch.cat([x for x,_ in bs], 1)[:, 1:], torch.cat([y for _,y in bs], 1)[:, :-1])
 def arrays(bs): return np.all([np.array_equal(x[:, 0].numpy(), y[:, -1].numpy()) for (_,y),(x,_) in pairs(bs)])
 def as_tensor(bs): return torch.stack([(x[:, 0] == y[:, -1]).all() for (_,y),(x,_) in pairs(bs)] or [torch.tensor(True)]).all()
+def against_its_text(bs): # the chapter's own proof
+    x,train = torch.cat([x for x,_ in bs], 1).flatten(),human_numbers().split()[0]
+    return torch.equal(x, train[:x.numel()])
 def complains(bs):
     for (_,y),(x,_) in pairs(bs): assert torch.equal(x[:, 0], y[:, -1])
     return True
@@ -58,16 +62,20 @@ for label,says,f in [
     ('a set', 'Row 0 and row 3', lambda bs: all(set(x[:, 0].tolist()) == set(y[:, -1].tolist()) for (_,y),(x,_) in pairs(bs))),
     ('in the batch', 'These batches do read on', lambda bs: all(bool((x[1:, 0] == y[:-1, -1]).all()) for x,y in bs)),
     ('flat', 'last *target*', lambda bs: all(bool(b[0].flatten()[0] == a[1].flatten()[-1]) for a,b in pairs(bs))),
+    ('most rows', '*Every* row', lambda bs: all(float((x[:, 0] == y[:, -1]).float().mean()) > .5 for (_,y),(x,_) in pairs(bs))),
+    ('its text alone', 'any text', against_its_text),
+    ('the first two', 'a single batch was tried', lambda bs: bool((bs[1][0][:, 0] == bs[0][1][:, -1]).all()) and reads_on(bs)),
+    ('a result', 'A function is wanted', True),
     ('no return', 'Return True or False', lambda bs: None),
     ('columns', 'Return True or False', lambda bs: [(x[:, 0] == y[:, -1]) for (_,y),(x,_) in pairs(bs)]),
     ('asserts', 'but return False', complains),
     ('not reduced', '`.all()`', lambda bs: all(x[:, 0] == y[:, -1] for (_,y),(x,_) in pairs(bs))),
-    ('whole batches', 'Compare a column', lambda bs: all(bool((b[0] == a[1][:, -2:]).all()) for a,b in pairs(bs)))]: wrong('reads_on', says, f, label)
+    ('whole batches', 'Compare a column', lambda bs: all(bool((b[0] == a[1][:, -2:]).all()) for a,b in pairs(bs)))]: wrong('reads_on', says, f, label if callable(f) else None)
 
 # ---- 5 what is left out
-right('left_out', (128, 16), [64, 72], (16., 128.), np.array([200, 200]), torch.tensor([128, 16]), (4000, 3))
+right('left_out', (128, 16), [64, 72], (16, 128), np.array([200, 200]), torch.tensor([128, 16]), (4000, 3))
 for says,sizes in [('only 288', (64, 16)), ('never more than a batch', (16, 16)), ('Not even one batch', (5000, 16)), ('refuses', (20_000, 1)), ('refuses', (1, 60_000)), ('refuses', (1, 10**6)),
-    ('at least 1, not 0', (0, 16)), ('whole number', (128, 16.5)), ('not inf', (float('inf'), 16)), ('give 2 numbers', 2048), ('should be a number', ('128', 16))]: wrong('left_out', says, sizes)
+    ('at least 1, not 0', (0, 16)), ('whole number', (128, 16.5)), ('not 16.0', (128, 16.)), ('give 2 numbers', None), ('give 2 numbers', torch.Tensor), ('not inf', (float('inf'), 16)), ('give 2 numbers', 2048), ('should be a number', ('128', 16))]: wrong('left_out', says, sizes)
 
 # ---- 6 rows
 def my_rows(ids, bs, seq_len, length=lambda n,bs: (n-1)//bs, lay=lambda t,bs,n: t[:bs*n].view(bs, n), y_of=lambda x,y,ids: y, stop=lambda n,seq_len: n):
@@ -79,7 +87,7 @@ def blocks(ids, bs, seq_len):
     n = bs*seq_len
     return [(ids[k:k+n].view(bs, seq_len), ids[k+1:k+n+1].view(bs, seq_len)) for k in range(0, len(ids)-n, n)]
 right('rows', my_rows, lambda ids,bs,seq_len: LMDataLoader([ids], bs=bs, seq_len=seq_len), lambda ids,bs,seq_len: StreamDL([ids], bs=bs, seq_len=seq_len),
-    then(lambda x,y: [x.numpy(), y.numpy()]), then(lambda x,y: (x.tolist(), y.tolist())))
+    then(lambda x,y: torch.stack([x, y])), then(lambda x,y: [x.numpy(), y.numpy()]), then(lambda x,y: (x.tolist(), y.tolist())))
 for label,says,f in [
     ('blocks', 'rows of *one* batch', blocks),
     ('columns', 'down the columns', changed(lay=lambda t,bs,n: t[:bs*n].view(n, bs).t())),
@@ -94,7 +102,10 @@ for label,says,f in [
     ('not whole', 'a word must be left', lambda ids,bs,seq_len: [(ids.view(bs, -1), ids.view(bs, -1))]),
     ('narrow one dropped', 'narrower one counts', changed(stop=lambda n,seq_len: n//seq_len*seq_len)),
     ('empty one', 'an empty one', lambda ids,bs,seq_len: my_rows(ids, bs, seq_len) + [(ids[:0], ids[:0])]),
-    ('rows alone', 'Each batch should be a pair', lambda ids,bs,seq_len: [x for x,_ in my_rows(ids, bs, seq_len)]),
+    ('rows alone', 'each batch should be a pair', lambda ids,bs,seq_len: [x for x,_ in my_rows(ids, bs, seq_len)]),
     ('nothing returned', 'Return a list', lambda ids,bs,seq_len: None),
     ('nothing in it', 'tensors of ids', then(lambda x,y: (None, y))),
-    ('reversed', 'differs', lambda ids,bs,seq_len: my_rows(ids, bs, seq_len)[::-1])]: wrong('rows', says, f, label)
+    ('reversed', 'row 0 should be', lambda ids,bs,seq_len: my_rows(ids, bs, seq_len)[::-1]),
+    ('shortened rows', 'shortened to whole batches', changed(length=lambda n,bs: (n-1)//bs//4*4 or (n-1)//bs)),
+    ('its result', 'A function is wanted', [1, 2]),
+    ('a number', 'Return a list of pairs', lambda ids,bs,seq_len: torch.tensor(3))]: wrong('rows', says, f, label if callable(f) else None)

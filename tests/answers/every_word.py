@@ -7,6 +7,7 @@ from lm_from_scratch.state import StatefulRNN
 from answers import mutant, right, wrong
 
 # ---- 3.1 misses
+class Pairs(list): pass # a list can have no label
 def triples(s, y, keep=lambda a,b: a != b, row=lambda t,a,b: (t, a, b)):
     guess = s.argmax(-1).tolist()
     return [row(t, a, b) for t,(a,b) in enumerate(zip(y.tolist(), guess)) if keep(a, b)]
@@ -27,7 +28,10 @@ wrong('misses', 'counts the misses', lambda s,y: [(k, a, b) for k,(t,a,b) in enu
 wrong('misses', '*lowest*', lambda s,y: triples(-s, y), 'lowest')
 wrong('misses', 'three whole numbers each', lambda s,y: None, 'nothing')
 wrong('misses', 'Compare one word at a time', lambda s,y: [(t, y[t], s[t].argmax()) for t in range(len(y)) if s.argmax(-1) != y], 'all at once')
-wrong('misses', 'the list differs', lambda s,y: triples(s, y)[1:], 'one left out')
+wrong('misses', 'the list differs', lambda s,y: triples(s, y)[:1] + triples(s, y)[2:], 'one left out')
+wrong('misses', 'the last word of the row is left out', lambda s,y: triples(s[:-1], y[:-1]), 'last left out')
+wrong('misses', 'shifted by one', lambda s,y: [(t+1, a, b) for t,a,b in triples(s[:-1], y[1:])], 'shifted')
+wrong('misses', 'A function of scores and targets', Pairs([(0, 1, 2)]))
 
 # ---- 3.2 accuracy by column
 def split(hit, bs): return hit.view(-1, bs, hit.shape[1]).float()
@@ -94,6 +98,7 @@ wrong('peeking', 'peeks 2 words ahead', peeks('TwoAhead', where=range(8, 14), by
 wrong('peeking', 'does not use it', peeks('Weak', boost=.01))
 wrong('peeking', 'does not use it', peeks('Backwards', boost=-5.))
 wrong('peeking', 'should have the shape', StatefulRNN)
+wrong('peeking', 'the class itself', Peeks(9, 6), 'an instance')
 @mutant('peeking', 'other scores the second time')
 class NoReset(Peeks):
     def reset(self): pass
@@ -142,6 +147,21 @@ at_once('LastOnly', 'only the last state', scores=lambda self,hs: self.h_o(hs[-1
 at_once('Cold', 'starts from zero again', start=lambda self,x: 0)
 at_once('Cut', 'A gradient of batch 0', step=lambda self,h: h.detach() if torch.is_tensor(h) else h)
 at_once('NoReset', '`reset` does not forget', reset=lambda self: None)
+wrong('batched_layers', 'the class itself', AtOnce(7, 5), 'an instance')
+@mutant('batched_layers', 'the ReLU is missing')
+class NoReLU(AtOnce):
+    def forward(self, x):
+        h,e,hs = self.start(x),self.i_h(x),[]
+        for t in range(x.shape[1]): h = self.h_h(h + e[:, t]); hs.append(h)
+        self.carry(h)
+        return self.scores(hs)
+@mutant('batched_layers', 'has left the loop')
+class AllMoved(AtOnce):
+    def forward(self, x):
+        h,e,hs = self.start(x),self.h_h(self.i_h(x)),[]
+        for t in range(x.shape[1]): h = F.relu(h + e[:, t]); hs.append(h)
+        self.carry(h)
+        return self.scores(hs)
 @mutant('batched_layers', 'one word too late')
 class Late(AtOnce):
     def forward(self, x):

@@ -1,6 +1,7 @@
 "Answers to the exercises of `11_generation`."
 import copy
 from itertools import product
+import numpy as np
 import torch
 from answers import mutant, right, wrong
 from lm_from_scratch.data import human_numbers
@@ -20,7 +21,10 @@ def by_places(ids, c): # with tensors
     at = torch.arange(len(ids)); at[(ids != c) | (at == 0)] = 0
     at = at.cummax(0).values
     return [ids[k-1] if k else None for k in at.tolist()]
-right('last_before', labels(), by_places, lambda ids,c: tuple(labels()(ids, c)))
+def np_labels(ids, c): return np.array(labels()(ids, c), dtype=object)
+right('last_before', labels(), by_places, lambda ids,c: tuple(labels()(ids, c)), np_labels)
+def in_place(ids, c):
+    got = labels()(ids, c); ids.zero_(); return got
 def the_word_after(ids, c):
     row,out,last = ids.tolist(),[],None
     for t,w in enumerate(row):
@@ -36,7 +40,8 @@ for label,says,f in [('too early', 'too early', labels(shift=1)), ('too late', '
     ('wraps round', 'the label is None', lambda ids,c: labels(start=int(ids[-1]) if ids[0] == c else None)(ids, c)),
     ('words', 'ids, not words', Words()), ('the last alone', 'a label for each', lambda ids,c: labels()(ids, c)[-1]), ('one less', 'a label for each', lambda ids,c: labels()(ids, c)[1:]),
     ('keeps the first', 'that last stood in front', labels(keep=lambda last,new: new if last is None else last)),
-    ('the word after', '*after*', the_word_after),
+    ('the word after', '*after*', the_word_after), ('in place', 'in place', in_place), ('none', 'a label for each', lambda ids,c: None),
+    ('c taken for granted', 'the label is None', lambda ids,c: labels()(ids, 2)),
     ('no first', 'there is nothing', lambda ids,c: [None][0] + 1)]: wrong('last_before', says, f, label)
 
 # ---- how many words tell the next number
@@ -56,6 +61,7 @@ for label,says,f in [('after the softmax', 'cancels out', at0(lambda s,t: s.soft
     ('1/0', 'nothing can be divided', lambda s,t: (s*(1/t)).softmax(0)), ('overflows', 'overflows', at0(unsafe)),
     ('uniform at 0', 'at temperature 0', lambda s,t: (s/t).softmax(0) if t else torch.ones_like(s)/len(s)), ('scores', 'should be a tensor', lambda s,t: (s/t).tolist() if t else s),
     ('an index at 0', 'temperature 0', lambda s,t: (s/t).softmax(0) if t else s.argmax()),
+    ('in place', 'in place', at0(lambda s,t: s.div_(t).softmax(0))), ('none', 'should be a tensor', lambda s,t: None), ('always 1', 'cancels out', at0(lambda s,t: (s/1.).softmax(0))),
     ('log of the scores', 'differs', at0(lambda s,t: (s.abs().log()/t).softmax(0)))]: wrong('temperature', says, f, label)
 
 # ---- greedy
@@ -121,15 +127,24 @@ for label,says,f in [('in place', 'in place', swaps(other, place=lambda x,t: x))
     ('ids as places', 'not places', lambda x,t,g: x[:, list(map(int, g))])]: wrong('swap_within', says, f, label)
 
 # ---- beam search
-def beam(model, ids, n, width, add=lambda total,lp: total + lp, pick=0, copies=True, keep=lambda width: width):
-    reader = Reader(model); beams = [(0., [], reader, reader(ids).log_softmax(0))]
+def beam(model, ids, n, width, add=lambda total,lp: total + lp, pick=0, copies=True, keep=lambda width: width, raw=False):
+    norm = (lambda s: s) if raw else (lambda s: s.log_softmax(0))
+    reader = Reader(model); beams = [(0., [], reader, norm(reader(ids)))]
     for _ in range(n):
         ways = [(add(total, float(lp[w])), [*words, w], r) for total,words,r,lp in beams for w in range(len(lp))]
         beams = []
         for total,words,r in sorted(ways, key=lambda way: -way[0])[:keep(width)]:
             if copies: r = copy.copy(r)
-            beams.append((total, words, r, r(torch.tensor(words[-1:])).log_softmax(0)))
+            beams.append((total, words, r, norm(r(torch.tensor(words[-1:])))))
     return beams[pick][1]
+def alone(model, ids, n, width): # the first words compete, and then each goes on by itself
+    best = []
+    for w in Reader(model)(ids).log_softmax(0).topk(width).indices.tolist():
+        reader = Reader(model); total,words,lp = float(reader(ids).log_softmax(0)[w]),[w],None
+        while len(words) < n:
+            lp = reader(torch.tensor(words[-1:])).log_softmax(0); total += float(lp.max()); words.append(int(lp.argmax()))
+        best.append((total, words))
+    return max(best)[1]
 def anew(model, ids, n, width): # reads every beginning again, all at once
     seqs,total = ids[None],torch.zeros(1).double()
     for _ in range(n):
@@ -147,7 +162,8 @@ def exhaustive(model, ids, n, width): # the best of all
     return all_ways[lp.argmax()] if width > 1 else beam(model, ids, n, 1)
 for label,says,f in [('greedy', 'it is greedy', lambda m,i,n,w: beam(m, i, n, 1)), ('sums of probabilities', 'probabilities are added', lambda m,i,n,w: beam(m, i, n, w, lambda total,lp: total + torch.tensor(lp).double().exp().item())),
     ('last word', "only the last word's", lambda m,i,n,w: beam(m, i, n, w, lambda total,lp: lp)), ('the last beam', 'last of the beams', lambda m,i,n,w: beam(m, i, n, w, pick=-1)),
-    ('one state', 'state of its own', lambda m,i,n,w: beam(m, i, n, w, copies=False)), ('all beginnings', 'likelier than it should be', exhaustive),
-    ('with the prompt', 'without the prompt', lambda m,i,n,w: i.tolist() + beam(m, i, n, w)), ('with the score', 'something else than ids', lambda m,i,n,w: (beam(m, i, n, w), -1.)),
+    ('one state', 'state of its own', lambda m,i,n,w: beam(m, i, n, w, copies=False)), ('all beginnings', 'more beginnings are kept', exhaustive),
+    ('with the prompt', 'without the prompt', lambda m,i,n,w: i.tolist() + beam(m, i, n, w)), ('alone', 'do not compete', alone), ('raw scores', 'scores are added', lambda m,i,n,w: beam(m, i, n, w, raw=True)), ('one more', 'With width 1', lambda m,i,n,w: beam(m, i, n, w, keep=lambda w: w + 1)),
+    ('with the score', 'something else than ids', lambda m,i,n,w: (beam(m, i, n, w), -1.)),
     ('one too many', 'these are 5', lambda m,i,n,w: beam(m, i, n+1, w)), ('always twelve', 'With width 1', lambda m,i,n,w: beam(m, i, n, w, keep=lambda w: 12)),
     ('unlikeliest', 'log-probability', lambda m,i,n,w: beam(m, i, n, w, lambda total,lp: total - lp))]: wrong('beam_search', says, f, label)

@@ -33,6 +33,13 @@ wrong('update_gates', 'There are no units', lambda c,xs,h: walk(c, xs, h, lambda
 wrong('update_gates', 'word by word', lambda c,xs,h: third(c, xs.transpose(0, 1), h).sigmoid(), 'all_at_once')
 wrong('update_gates', 'A function is wanted', torch.zeros(4, 2, 3))
 wrong('update_gates', 'should be a tensor', lambda c,xs,h: None, 'returns_nothing')
+@mutant('update_gates', "step is PyTorch's")
+def other_convention(cell, xs, h):
+    zs = []
+    for x in xs:
+        zs.append(third(cell, x, h).sigmoid())
+        h = cell.after(*cell.i_h(x).chunk(3, dim=1), h)
+    return torch.stack(zs)
 @mutant('update_gates', 'never moves on')
 def stale(cell, xs, h): return torch.stack([third(cell, x, h).sigmoid() for x in xs])
 @mutant('update_gates', 'too late')
@@ -139,6 +146,10 @@ class OldShare(Constant):
 @mutant('constant_update', 'z is not σ(update)')
 class NoSigmoid(Constant):
     def share(self, x, h): return self.update
+@mutant('constant_update', 'one number for all units')
+class MeanOfAll(Constant):
+    def share(self, x, h): return torch.sigmoid(self.update.mean()).expand_as(self.update)
+wrong('constant_update', 'the class itself', Constant(5, 3), 'an instance')
 @mutant('constant_update', '.5 for ever')
 class Half(Constant):
     def share(self, x, h): return torch.full_like(self.update, .5)

@@ -2,7 +2,7 @@
 import math
 import numpy as np, torch
 from torch import nn
-from lm_from_scratch.lstm import FastLSTM, FusedLSTMCell, LSTMCell
+from lm_from_scratch.lstm import FusedLSTMCell, LSTMCell
 from answers import mutant, right, wrong
 
 # ---- 1 forget gates
@@ -29,13 +29,34 @@ for label,says,f in [('kept', 'the product', lambda c,x: gates(c, x).prod(1)), (
     ('list', 'should be a tensor, not list', lambda c,x: list(gates(c, x))), ('word alone', 'torch.cat', lambda c,x: torch.sigmoid(c.forget_gate(x))),
     ('no pair', 'and a pair', lambda c,x: [h for _,h,_ in [c(x[:, 0], (x.new_zeros(3, 4),)*2)]]), ('opened too far', 'differs from what is right', lambda c,x: gates(c, x, act=lambda a: (a+3).sigmoid()))]:
     wrong('forget_gates', says, f, label)
+def in_place(cell, xs): res = gates(cell, xs); xs.mul_(2); return res
+def opens(cell, xs):
+    with torch.no_grad(): cell.forget_gate.bias.add_(3)
+    return gates(cell, xs)
+def numbers(cell, xs): return gates(cell, xs).tolist()
+class AsAClass:
+    def __call__(self, cell, xs): return gates(cell, xs)
+def slowly(cell, xs): # the matrix products written out, in single precision, unit by unit
+    h = c = torch.zeros(len(xs), cell.n_hidden); out = torch.empty(*xs.shape[:2], cell.n_hidden)
+    W,b = cell.forget_gate.weight.detach().float(),cell.forget_gate.bias.detach().float()
+    for t in range(xs.shape[1]):
+        hx = torch.cat([h, xs[:, t].float()], 1)
+        for u in range(cell.n_hidden): out[:, t, u] = 1/(1 + torch.exp(-((hx*W[u]).sum(1) + b[u])))
+        h,c = (v.detach().float() for v in cell(xs[:, t], (h.double(), c.double()))[1])
+    return out
+right('forget_gates', AsAClass(), slowly)
+for label,says,f in [('in place', 'in place', in_place), ('opens them', 'in place', opens), ('numbers', 'should be a tensor', numbers), ('no function', 'not NoneType', None), ('its gates', 'not Tensor', torch.zeros(3, 6, 4)),
+    ('a class', 'not the class AsAClass', AsAClass), ('a cell', 'not LSTMCell', LSTMCell(4, 4)), ('stops', 'ZeroDivisionError', lambda c,x: 1/0), ('nothing', 'not NoneType', lambda c,x: None),
+    ('another cell', 'differs from', lambda c,x: gates(LSTMCell(x.shape[2], 4).double(), x)), ('h alone', 'is a pair', lambda c,x: c(x[:, 0], x.new_zeros(3, 4))[0]),
+    ('one row', 'a row for each row', lambda c,x: c(x[:, 0], (x.new_zeros(1, 4),)*2)[0]), ('not a number', 'differs from', lambda c,x: gates(c, x)*float('nan'))]:
+    wrong('forget_gates', says, f) if f is None or isinstance(f, (torch.Tensor, type)) else wrong('forget_gates', says, f, label)
 
 # ---- 2 half-lives
 f3 = 1/(1 + math.exp(-3))
 half = math.log(.5)/math.log(f3)
 right('half_life', (1, half), [1., 14.3], (1, 14.2), np.array([1, half]), torch.tensor([1, half]), {0: 1, 3: 14.27})
 for says,found in [('0 first', (half, 1)), ('multiply to a half?', (.5, f3)), ('1/e is left', (-1/math.log(.5), -1/math.log(f3))), ('rule of thumb', (2, 1/(1-f3))), ('the same amount', (1, .5/(1-f3))),
-    ('bias itself', (1, math.log(.5)/math.log(1/3))), ('not a tanh', (0, math.log(.5)/math.log(math.tanh(3)))), ('one digit', (1, 14)), ('one digit', (1, 15)), ('With the bias 3 it is not 30', (1, 30)),
+    ('bias itself', (1, math.log(.5)/math.log(1/3))), ('not a tanh', (0, math.log(.5)/math.log(math.tanh(3)))), ('one digit', (1, 14)), ('one digit', (1, 15)), ('With the bias 3 it is not 30', (1, 30)), ('rounded to .95.', (1, 13.51)), ('rounded to .95.', (1, 13.5)), ('nothing else', (1, True)), ('nothing else', (1, math.nan)), ('not 3', (1, 14.3, 0)), ('it is not inf', (1, math.inf)),
     ('With the bias 0 it is not 3', (3, half)), ('not 1', 14.3), ('nothing else', ('1 word', '14 words')), ('nothing else', (None, 14.3))]: wrong('half_life', says, found)
 
 # ---- 4 what a cell state can reach
@@ -46,20 +67,36 @@ for says,found in [('the tanh comes first', ((0, 10), (-10, 10))), ('lowest come
 
 # ---- 5 a tiny candidate
 @torch.no_grad()
-def tiny(a, dtype=torch.float32, gates_=0., n_layers=1, row=2, cls=FastLSTM):
-    m = cls(1, 1, n_layers).to(dtype)
+def tiny(a, dtype=torch.float32, gates_=0., layer='candidate', cls=LSTMCell, bias=True):
+    m = cls(1, 1).to(dtype)
     for p in m.parameters(): p.zero_()
-    m.weight_ih_l0[row] = a
-    m.bias_ih_l0[[0, 3]] += gates_
+    if bias: getattr(m, layer).bias += a
+    else: getattr(m, layer).weight[:, -1] += a                             # of the word: all ones
+    for gate in (m.input_gate, m.output_gate): gate.bias += gates_
     return m
 @torch.no_grad()
 def wide(): # more inputs and units; one of them differs
-    m = FastLSTM(3, 4); m.weight_hh_l0.zero_(); m.weight_ih_l0[8] = 0; m.bias_hh_l0[8] = 0; m.bias_ih_l0[8] = 3e-9
+    m = LSTMCell(3, 4); m.candidate.weight[1] = 0; m.candidate.bias[1] = 3e-9
     return m
-right('tiny_candidate', tiny(1e-8), tiny(1e-9, gates_=5.), tiny(-2e-8), tiny(1e-17, torch.float64), wide())
-for label,says,m in [('fresh', 'of their size at most', FastLSTM(3, 4)), ('a larger one', 'of their size at most', tiny(1e-4)), ('zeros', 'nothing to differ by', tiny(0.)), ('the input gate', 'nothing to differ by', tiny(1e-8, row=0)),
+@torch.no_grad()
+def fused(a=1e-8):
+    m = FusedLSTMCell(2, 3)
+    for p in m.parameters(): p.zero_()
+    m.gates.bias[6:9] = a
+    return m
+class LSTMCellAgain(nn.Module): # written anew in the notebook, under other bases
+    def __init__(self, n_in, n):
+        super().__init__()
+        for name in ('forget_gate', 'input_gate', 'candidate', 'output_gate'): setattr(self, name, nn.Linear(n + n_in, n))
+@torch.no_grad()
+def shut(): # the candidate is large, the input gate nearly shut: the other tanh is what fails
+    m = tiny(5.); m.input_gate.bias -= 18
+    return m
+right('tiny_candidate', tiny(1e-8), tiny(1e-8, bias=False), tiny(1e-9, gates_=5.), tiny(-2e-8), tiny(1e-17, torch.float64), tiny(1e-40), wide(), fused(), tiny(1e-8, cls=LSTMCellAgain), shut())
+for label,says,m in [('fresh', 'of their size at most', LSTMCell(3, 4)), ('a larger one', 'of their size at most', tiny(1e-4)), ('zeros', 'nothing to differ by', tiny(0.)), ('the input gate', 'nothing to differ by', tiny(1e-8, layer='input_gate')),
     ('too small', 'nothing to differ by', tiny(1e-46)), ('shut', 'nothing to differ by', tiny(1e-8, gates_=-200.)), ('not a number', 'NaN or infinity', tiny(math.nan)), ('infinite', 'NaN or infinity', tiny(math.inf)),
-    ('their own', 'not LSTM', tiny(1e-8, cls=lambda *a: nn.LSTM(*a, batch_first=True))), ('weights', 'not OrderedDict', tiny(1e-8).state_dict()), ('a class', 'not type', FastLSTM), ('a number', 'not float', 1e-8)]:
+    ('double', 'of their size at most', tiny(1e-8, torch.float64)), ('fused and fresh', 'of their size at most', FusedLSTMCell(3, 4)),
+    ("PyTorch's", 'not LSTM.', nn.LSTM(1, 1)), ('weights', 'not OrderedDict', tiny(1e-8).state_dict()), ('a class', 'LSTMCell(n_in, n_hidden)', LSTMCell), ('a number', 'not float', 1e-8), ('nothing', 'not NoneType', None)]:
     mutant('tiny_candidate', says)(m)
 
 # ---- 6 peepholes
@@ -127,6 +164,28 @@ class Tensors(LSTMCell):
 class InPlace(Peephole):
     def forward(self, x, state): res = super().forward(x, state); state[1].data.mul_(.5); return res
 wrong('peephole_cell', 'A class is wanted', lambda n_in,n_hidden: torch.zeros(3), 'a function')
+wrong('peephole_cell', 'the class itself', Peephole(4, 4))
+wrong('peephole_cell', 'not NoneType', None)
+peep('Candidate', '`p_f`). It is no gate', forward=lambda self,x,state: with_candidate(self, x, state))
+peep('Kept', 'looks at f⊙c', forward=lambda self,x,state: with_candidate(self, x, state, hole=0, kept=True))
+peep('Stops', 'ZeroDivisionError', forward=lambda self,x,state: 1/0)
+peep('Numbers', 'the h is list', give=lambda self,h,c: (h, (h.tolist(), c)))
+peep('Triple', 'Return the output and the new state', give=lambda self,h,c: (h, h, c))
+peep('Word', 'in place', forward=lambda self,x,state: (Peephole.forward(self, x, state), x.data.mul_(2))[0])
+def with_candidate(cell, x, state, hole=1, kept=False):
+    h,c = state; i,f,g,o = [getattr(cell, n)(torch.cat([h, x], 1)) for n in ('input_gate', 'forget_gate', 'candidate', 'output_gate')]
+    f = (f + cell.p_f*c).sigmoid()
+    new = f*c + (i + cell.p_i*(f*c if kept else c)).sigmoid()*(g + hole*cell.p_f*c).tanh()
+    return cell.give((o + cell.p_o*new).sigmoid()*new.tanh(), new)
+@mutant('peephole_cell', 'share a peephole')
+class OnePeephole(Peephole):
+    def __init__(self, n_in, n_hidden): super().__init__(n_in, n_hidden); self.p_f = self.p_o = self.p_i
+@mutant('peephole_cell', 'one and the same')
+class OneGate(Peephole):
+    def __init__(self, n_in, n_hidden): super().__init__(n_in, n_hidden); self.input_gate = self.forget_gate
+@mutant('peephole_cell', 'input and the output gate have changed')
+class OtherExchange(Peephole):
+    def forward(self, x, state): self.p_i,self.p_o = self.p_o,self.p_i; res = super().forward(x, state); self.p_i,self.p_o = self.p_o,self.p_i; return res
 wrong('peephole_cell', 'made like an `LSTMCell`', type('NoSizes', (Peephole,), dict(__init__=lambda self: None)))
 
 # ---- 7 and back
@@ -150,6 +209,8 @@ back('no p_i', 'peephole of the input gate is missing', holes=(0, 1, 1))
 back('no p_f', 'peephole of the forget gate is missing', holes=(1, 0, 1))
 back('no tanh', 'through tanh', tanh=0)
 back('squared difference', '1 - tanh²', slope_t=lambda t: (1-t)**2)
+back('squared cell', '1 - c', slope_t=lambda t: 1 - torch.atanh(t)**2)
+back('no slope of tanh', 'tanh(c\') is missing', slope_t=lambda t: 1)
 back('p_o in the old one', 'it belongs to dc', holes=(1, 1, 0), o_old=1)
 back('p_o in both', 'as well', o_old=1)
 back('squared difference of g', '1 - g²', slope_g=lambda g: (1-g)**2)
@@ -170,3 +231,17 @@ def adds_in_place(dh, dc, i, f, g, o, c_old, c_new, p_i, p_f, p_o):
 def no_peepholes(dh, dc, i, f, g, o, c_old, c_new): return backward(dh, dc, i, f, g, o, c_old, c_new, 0, 0, 0)
 @mutant('peephole_backward', '`da_o`: this differs')
 def cell_squared(dh, dc, i, f, g, o, c_old, c_new, p_i, p_f, p_o): return backward(dh, dc, i, f, g, o, c_old, c_new.tanh(), p_i, p_f, p_o)
+wrong('peephole_backward', 'not NoneType', None)
+wrong('peephole_backward', 'the class Exchanged', Exchanged)
+@mutant('peephole_backward', 'ZeroDivisionError')
+def stops(*args): return 1/0
+@mutant('peephole_backward', 'Return five')
+def nothing(*args): return None
+@mutant('peephole_backward', 'should have the shape')
+def summed(*args): return [v.sum(0) for v in backward(*args)]
+class Backward: # a callable object
+    def __call__(self, *args): return backward(*args)
+def by_name(dh, dc, i, f, g, o, c_old, c_new, p_i, p_f, p_o): # a dict's values, float32 inside
+    t = [v.float() for v in (dh, dc, i, f, g, o, c_old, c_new, p_i, p_f, p_o)]
+    return tuple(v.double() for v in backward(*t))
+right('peephole_backward', Backward(), by_name)

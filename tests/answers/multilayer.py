@@ -1,5 +1,6 @@
 "Answers to the exercises of `04_multilayer`."
 import math
+from copy import deepcopy
 import numpy as np, torch
 from torch import nn
 from lm_from_scratch.multilayer import LanguageModel, Recurrent
@@ -9,7 +10,7 @@ from answers import mutant, right, wrong
 good = .3941, .4172
 right('reach_per_word', good, list(good), np.array(good), torch.tensor(good), dict(every=.394, model=.417), (.39, .42), [torch.tensor(.394), np.float64(.417)])
 for says,found in [('wrong order', good[::-1]), ('24th root', [v**24 for v in good]), ('Which way does it travel', [1/v for v in good]), ('`exp`', [math.log(v) for v in good]),
-    ('base 10', [math.log10(v) for v in good]), ('of LanguageModel is not', (.394, .456)), ('of EveryWordRNN is not', (.8, .8)), ('2 numbers, not 1', .394),
+    ('base 10', [math.log10(v) for v in good]), ('of LanguageModel is not', (.394, .456)), ('one `manual_seed(0)`', (.3941, .4105)), ('of EveryWordRNN is not', (.5, .4172)), ('of EveryWordRNN is not', (.8, .8)), ('2 numbers, not 1', .394),
     ('nothing else', ('fast', 'slow')), ('nothing else', (None, .4)), ('nothing else', (math.nan, .4)), ('not 120', torch.ones(2, 60))]: wrong('reach_per_word', says, found)
 
 # ---- 2 what ReLU costs
@@ -65,9 +66,9 @@ def one_size(first, second, x):
 def half_detached(first, second, x): a = layer(first, x); return layer(second, (a + a.detach())/2)
 
 # ---- 4 where floats run out of digits
-right('float_edge', 2.**-126, torch.finfo(torch.float32).tiny, torch.tensor(2.**-126), np.float32(2.**-126), 1.18e-38, [2.**-126])
+right('float_edge', 2.**-126, torch.finfo(torch.float32).tiny, torch.tensor(2.**-126), np.float32(2.**-126), [2.**-126])
 for says,found in [('smallest float32 of all', 2.**-149), ('the gap at 1', 2.**-23), ('one step too far', 2.**-127), ('Halve it once more', 2.**-125), ('largest', torch.finfo(torch.float32).max),
-    ('float64', 2.**-1022), ('exponent', -126), ('*positive*', 0), ('*positive*', -2.**-126), ('is not 1e-42', 1e-42), ('is not inf', math.inf), ('nothing else', '2**-126'), ('nothing else', None), ('not 2', (1., 2.))]:
+    ('float64', 2.**-1022), ('exponent', -126), ('*positive*', 0), ('*positive*', -2.**-126), ('no power of two', 1.18e-38), ('is not 1e-42', 1e-42), ('is not inf', math.inf), ('nothing else', '2**-126'), ('nothing else', None), ('not 2', (1., 2.))]:
     wrong('float_edge', says, found)
 
 # ---- 5 a test of causality
@@ -96,6 +97,7 @@ for label,says,f in [
     ('never the last word', 'knows the last word passes', lambda layers,x: prefix(layers, x, change=lambda x,t: x[:, t:-1].neg_())),
     ('at a fixed place', 'Rows here have 7 and 4', lambda layers,x: prefix(layers, x, [4])),
     ('in place', 'Work on `x.clone()`', lambda layers,x: (lambda a: (x[:, -1].neg_(), torch.allclose(a[:, :-1], layers(x)[0][:, :-1], atol=1e-6))[1])(layers(x)[0])),
+    ('loosely', 'A small leak', lambda layers,x: prefix(layers, x, same=lambda a,b: torch.allclose(a, b, atol=.1))),
     ('no return', 'True or False, not NoneType', lambda layers,x: None), ('a tensor', 'True or False, not Tensor', lambda layers,x: layers(x)[0][:, :2] == layers(x)[0][:, :2]),
     ('the pair', 'returns a pair', lambda layers,x: torch.allclose(layers(x), layers(x)))]: wrong('causal', says, f, label)
 @mutant('causal', 'return False')
@@ -124,4 +126,5 @@ for label,says,f in [
     ('everything', 'i_h.weight` has changed too', lambda m: [nn.init.orthogonal_(p) for p in m.parameters() if p.dim() > 1]),
     ('two layers', 'one layer or more', lambda m: [nn.init.orthogonal_(getattr(m.rnn, f'weight_hh_l{i}')) for i in (0, 1)]),
     ('frozen', 'does not learn', lambda m: [nn.init.orthogonal_(p.requires_grad_(False)) for p in hh(m)]), ('leaf', 'torch.no_grad()', lambda m: [p.copy_(torch.eye(len(p))) for p in hh(m)]),
+    ('a deep copy', 'a changed copy is returned', lambda m: replaced(deepcopy(m))), ('another model', 'a changed copy is returned', lambda m: LanguageModel(7, 5)),
     ('nothing', 'is what it was', lambda m: m)]: wrong('rotation_start', says, f, label)

@@ -20,17 +20,20 @@ wrong('gate_gains', 'this is the sum', lambda c: c.h_norm.gain.abs().sum(1), 'su
 wrong('gate_gains', 'weights of `h_h`', lambda c: [w.abs().mean().item() for w in c.h_h.weight.chunk(3)], 'weights')
 wrong('gate_gains', 'The gains are `cell.h_norm.gain`', lambda c: c.h_norm.weight.abs().mean(1), 'weight_of_norm')
 wrong('gate_gains', '`detach`', lambda c: c.h_norm.gain.numpy(), 'not_detached')
+wrong('gate_gains', 'root of the mean *square*', lambda c: c.h_norm.gain.pow(2).mean(1).sqrt(), 'root_mean_square')
+wrong('gate_gains', "own numbers are changed", lambda c: c.h_norm.gain.detach().abs_().mean(1), 'in_place')
 wrong('gate_gains', 'A function of the cell', .5)
 wrong('gate_gains', 'should be a tensor', lambda c: 'z', 'a_word')
 
 # ---- 7.2 norm_invariance
 right('norm_invariance', {'a', 'c', 'd'}, 'acd', ['d', 'c', 'a'], 'a, c and d', 'A C D')
 wrong('norm_invariance', '`b` changes the output', 'abcd')
-wrong('norm_invariance', '`c` is missing', {'a', 'd'})
-wrong('norm_invariance', '`d` is missing', {'a', 'c'})
+wrong('norm_invariance', '1 more letter belongs', {'a', 'd'})
+wrong('norm_invariance', '1 more letter belongs', {'a', 'c'})
 wrong('norm_invariance', '`e` changes the output', {'a', 'c', 'd', 'e'})
 wrong('norm_invariance', '`f` changes the output', {'a', 'c', 'd', 'f'})
-wrong('norm_invariance', '`a` is missing', set())
+wrong('norm_invariance', '3 more letters belong', set())
+wrong('norm_invariance', '`b` changes the output', {'b'})
 wrong('norm_invariance', 'There is no `g`', {'g'})
 wrong('norm_invariance', 'a set of letters', 3)
 
@@ -51,7 +54,8 @@ wrong('sequence_norm', 'have not moved', lambda bn, x: one_list(deepcopy(bn), x)
 wrong('sequence_norm', 'call it once', lambda bn, x: (one_list(bn, x), one_list(bn, x))[1], 'twice')
 wrong('sequence_norm', 'do not lie in order', lambda bn, x: bn(x.transpose(1, 2).view(-1, x.shape[2])).view_as(x), 'view_after_transpose')
 wrong('sequence_norm', 'A function (bn, x)', torch.zeros(3))
-wrong('sequence_norm', 'differs from what is right', lambda bn, x: one_list(bn.eval(), x), 'evaluation')
+wrong('sequence_norm', 'by the running statistics', lambda bn, x: one_list(bn.eval(), x), 'evaluation')
+wrong('sequence_norm', 'handed in is changed in place', lambda bn, x: x.copy_(one_list(bn, x)), 'in_place')
 
 # ---- 7.4 single_row
 def alone(norm, x):
@@ -71,6 +75,7 @@ wrong('single_row', 'as it went in', lambda norm, x: x, 'nothing')
 wrong('single_row', "first step for all", lambda norm, x: torch.cat([alone(norm, o[:, None]) for o in x.unbind(1)], dim=1), 'one_by_one')
 wrong('single_row', 'later steps take the last', lambda norm, x: (x - norm.mean[:x.shape[1]]) / (norm.var[:x.shape[1]] + norm.eps).sqrt() * norm.gain + norm.shift, 'too_long')
 wrong('single_row', 'gain and shift are left out', lambda norm, x: (alone(norm, x) - norm.shift) / norm.gain, 'no_gain')
+wrong('single_row', 'all is zero', lambda norm, x: torch.zeros_like(x), 'zeros')
 wrong('single_row', 'A function (norm, x)', 'shift')
 @mutant('single_row', 'The norm is not what it was')
 def moves(norm, x):
@@ -82,8 +87,9 @@ def always_training(norm, x): y = norm.eval()(x); norm.train(); return y
 
 # ---- 7.5 wrong_axis
 right('wrong_axis', {'a', 'c'}, 'ac', ['c', 'a'], 'a, c', ('a', 'c'))
-wrong('wrong_axis', '`a` is missing', {'c'})
-wrong('wrong_axis', '`c` is missing', {'a'})
+wrong('wrong_axis', '1 more letter belongs', {'c'})
+wrong('wrong_axis', '1 more letter belongs', {'a'})
+wrong('wrong_axis', '2 more letters belong', [])
 wrong('wrong_axis', '`b` passes', {'a', 'b', 'c'})
 wrong('wrong_axis', '`d` passes', {'a', 'c', 'd'})
 wrong('wrong_axis', '`e` passes', 'ace')
@@ -110,7 +116,15 @@ class Paper(nn.Module):
         return h, h
 class Ours(Paper):
     def make(self, n): return LayerNorm(2*n, eps=1e-6), LayerNorm(n)
-right('layer_norm_gru', Paper, Ours)
+class OneGain(Paper): # one parameter for each norm's gains, and `F.layer_norm`
+    def __init__(self, n_in, n_hidden, gain=1.):
+        super().__init__(n_in, n_hidden, gain); del self.i_norms, self.h_norms
+        self.i_norms,self.h_norms = (nn.ParameterList([nn.Parameter(torch.stack([torch.full((n,), gain), torch.zeros(n)])) for n in (2*n_hidden, n_hidden)]) for _ in range(2))
+    def normed(self, norms, a):
+        n = a.shape[1]//3
+        return torch.cat([F.layer_norm(p, p.shape[1:], *g) for p,g in zip((a[:, :2*n], a[:, 2*n:]), norms)], dim=1)
+    def forward(self, x, h): return list(super().forward(x, h))
+right('layer_norm_gru', Paper, Ours, OneGain)
 @mutant('layer_norm_gru', 'each gate is normalized by itself')
 class EachGate(Paper):
     def make(self, n): return [nn.LayerNorm(n) for _ in range(3)]
@@ -159,6 +173,16 @@ class GainForGates(Paper):
     def __init__(self, n_in, n_hidden, gain=1.):
         super().__init__(n_in, n_hidden, gain)
         for norms in (self.i_norms, self.h_norms): nn.init.ones_(norms[1].weight)
+def gain_missed(says, name, *missed): # norms whose gain is left at 1
+    def init(self, n_in, n_hidden, gain=1.):
+        Paper.__init__(self, n_in, n_hidden, gain)
+        for norms,i in missed: nn.init.ones_(getattr(self, norms)[i].weight)
+    wrong('layer_norm_gru', says, type(name, (Paper,), dict(__init__=init)))
+gain_missed("gains of the word's part alone", 'GainForWord', ('h_norms', 0), ('h_norms', 1))
+gain_missed("gains of the state's part alone", 'GainForState', ('i_norms', 0), ('i_norms', 1))
+gain_missed('gains of the candidate alone', 'GainForCandidate', ('i_norms', 0), ('h_norms', 0))
+gain_missed("misses the candidate's gain, in the state's part", 'GainNotLast', ('h_norms', 1))
+gain_missed("misses the gates' gain, in the word's part", 'GainNotFirst', ('i_norms', 0))
 @mutant('layer_norm_gru', '`i_h` has a bias')
 class WithBias(Paper):
     def __init__(self, n_in, n_hidden, gain=1.): super().__init__(n_in, n_hidden, gain); self.i_h = nn.Linear(n_in, 3*n_hidden)

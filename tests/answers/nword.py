@@ -35,13 +35,14 @@ for label,says,f in [
     ('a list', 'a tensor of ids', lambda m,v,t: named(v, *m([v[w] for w in t.split()])[0].softmax(0).topk(3))),
     ('no return', 'a list of three pairs', lambda m,v,t: None),
     ('a row of shares', 'one number', lambda m,v,t: [(w, shares(m, v, t)) for w,_ in top_words(m, v, t)]),
-    ('its result', 'is a function', [('thousand', .967)])]: wrong('top_words', says, f, label if callable(f) else None)
+    ('first three', 'only the first three', lambda m,v,t: top_words(m, v, ' '.join(t.split()[:3]))),
+    ('its result', 'A function is wanted', [('thousand', .967)]), ('nothing', 'A function is wanted', None)]: wrong('top_words', says, f, label if callable(f) else None)
 
 # ---- 2 the lines for one word
 right('one_word_bounds', (.1518, .3991), (.15, .4), [.15168, .39932], torch.tensor([.15177, .39913]), np.array([.152, .399]))
 for says,found in [('blind guess', (1/30, .399)), ('always wrong', (0, .399)), ('smaller number first', (.399, .152)), ('counted on the training', (.16, .399)), ('or on the whole text', (.1584, .2173)), ('on the whole text', (.152, .2173)), ('nobody who sees one word', (.152, 1)),
     ('two words', (.152, .553)), ("the fool's share again", (.152, .152)), ('counted on the training', (.152, .2494)), ('most frequent follower', (.152, .089)), ('between 0 and 1', (15, 40)), ('most common word', (.3, .4)),
-    ('give 2 numbers', .399), ('should be a number', ('15 %', '40 %'))]: wrong('one_word_bounds', says, found)
+    ('give 2 numbers', None), ('give 2 numbers', .399), ('should be a number', ('15 %', '40 %'))]: wrong('one_word_bounds', says, found)
 
 # ---- 6 side by side
 class ConcatRNN(nn.Module):
@@ -79,11 +80,20 @@ concat('the words that are there', words=lambda self,x: range(3))
 concat('only three words', words=lambda self,x: range(min(3, x.shape[1])))
 concat('two underscores', __init___=ConcatRNN.__init__)
 concat('what did it get', join=lambda self,h,e: e)
-concat('differs from what is right', start=lambda self,x: torch.ones(len(x), self.n_hidden))
+concat('begins as ones', start=lambda self,x: torch.ones(len(x), self.n_hidden))
+concat('differs from what is right', start=lambda self,x: torch.full((len(x), self.n_hidden), .5))
+concat('read again, gets others', start=lambda self,x: torch.rand(len(x), self.n_hidden))
+class Keeps(ConcatRNN): # the state of the batch before
+    kept = None
+    def start(self, x): h = self.kept; return super().start(x) if h is None or len(h) != len(x) else h
+    def step(self, h, e): h = super().step(h, e); self.kept = h.detach(); return h
+wrong('concat_rnn', 'read again, gets others', Keeps)
+wrong('concat_rnn', 'not a model that was made', ConcatRNN(7, 4, 5))
+wrong('concat_rnn', 'A class is wanted', None)
 concat('differs from what is right', join=lambda self,h,e: ConcatRNN.join(self, h, e) if h.any() else torch.cat([e, h], 1))
 concat('should be a tensor', forward=lambda self,x: (ConcatRNN.forward(self, x), None))
 concat('no layer `h_h`', layers=lambda self,nw,ne,nh: (ConcatRNN.layers(self, nw, ne, nh), delattr(self, 'h_h'))[0])
-wrong('concat_rnn', 'inherit from `Module`', lambda *sizes: None, 'returns nothing')
+wrong('concat_rnn', 'it made NoneType', lambda *sizes: None, 'returns nothing')
 @mutant('concat_rnn', 'inherit from `Module`')
 class NoModule: pass
 @mutant('concat_rnn', 'arguments the exercise asks for')
@@ -113,7 +123,7 @@ def lists(train, valid, k): return {[1]: 2}
 for label,says,f in [
     ('ceiling', 'this is the ceiling', heart(of=lambda tr,va: va)),
     ('swapped', 'changed places', lambda tr,va,k: by_heart(va, tr, k)),
-    ('own text', 'on the text that it knows', heart(judged=lambda tr,va: tr)),
+    ('own text', 'judged on the text that it knows', heart(judged=lambda tr,va: tr)),
     ('new ones skipped', 'left out of the count', heart(skip=True)),
     ('silent', 'nothing is said', heart(new=lambda tr,va: None)),
     ('peeks', 'must not know', heart(new=lambda tr,va: common(va))),
@@ -129,4 +139,6 @@ for label,says,f in [
     ('empty counter', 'have no followers', empty),
     ('lists for keys', 'cannot be a list', lists),
     ('hits', 'one number', heart(result=lambda h,n: h)),
-    ('no return', 'one number', heart(result=lambda h,n: None))]: wrong('learned_accuracy', says, f, label)
+    ('one in k', 'one target in', heart(step=lambda k: max(1, k))),
+    ('its result', 'A function is wanted', .165),
+    ('no return', 'one number', heart(result=lambda h,n: None))]: wrong('learned_accuracy', says, f, label if callable(f) else None)

@@ -1,6 +1,6 @@
 "Answers to the exercises of `08_regularization`."
 import numpy as np, torch
-from fastai.text.all import Callback, RNNCallback, RNNDropout, RNNRegularizer
+from fastai.text.all import Callback, CancelFitException, RNNCallback, RNNDropout, RNNRegularizer
 from lm_from_scratch.regularization import ActivationRegularizer, Dropout, activation_penalty, temporal_penalty
 from answers import mutant, right, wrong
 
@@ -23,6 +23,8 @@ right('sure_activations', shares(), counted, after_in_eval)
 for label,says,f in [('one end', 'count both ends', shares(beyond=lambda a,level: a > level)), ('no reset', '`model.reset()`', shares(start=lambda m: None)),
     ('reset at each batch', 'thrown away at every batch', shares(each=lambda m: m.reset())), ('out', 'activations after dropout', shares(lambda model,x: model(x)[2])),
     ('scores', 'these are the scores', shares(lambda model,x: model(x)[0])), ('mean of means', "mean of the batches' shares", shares(reduce=lambda h: torch.stack([o.float().mean() for o in h]).mean())),
+    ('no reset, in use', '`model.reset()`', lambda model,batches,level: shares(start=lambda m: None)(model.eval(), batches, level)),
+    ('reset at each batch, in use', 'thrown away at every batch', shares(start=lambda m: m.eval(), each=lambda m: m.reset())),
     ('first batch', 'only the first', shares(batches=lambda b: b[:1])), ('count', 'divide by the number', shares(reduce=lambda h: int(torch.cat(h).sum()))),
     ('percent', 'in percent', shares(reduce=lambda h: 100*torch.cat(h).float().mean())), ('within', '*within*', shares(beyond=lambda a,level: a.abs() <= level)),
     ('fixed level', '`level` is not used', shares(beyond=lambda a,level: a.abs() > .99)), ('a list', 'should be a number', shares(reduce=lambda h: [float(o.float().mean()) for o in h])),
@@ -67,7 +69,13 @@ class Adds(Fines):
     run_valid = True
     def after_loss(self):
         if self.training: self.learn.loss += self.fine().detach()
-right('shown_penalty', ShownOnly, Adds, lambda alpha,beta: ShownOnly(alpha, beta))
+class Late(Fines): # after the gradient is known: paid cannot be what comes too late
+    def after_backward(self): self.learn.loss = self.loss + self.fine().detach()
+class AtTheEnd(Fines):
+    order = -10
+    def after_batch(self):
+        if self.training: self.learn.loss = self.loss + self.fine().detach()
+right('shown_penalty', ShownOnly, Adds, lambda alpha,beta: ShownOnly(alpha, beta), Late, AtTheEnd)
 def shown(name, says, f, **attrs): wrong('shown_penalty', says, type(name, (Fines,), dict(after_loss=f, **attrs)))
 shown('Paid', 'the model pays them', lambda self: setattr(self.learn, 'loss_grad', self.loss_grad + self.fine()))
 def both(self): self.learn.loss_grad = self.loss_grad + self.fine(); self.learn.loss = self.loss_grad.clone()
@@ -78,10 +86,12 @@ shown('OnValidation', 'The validation loss: it has the fines', ShownOnly.after_l
 shown('Swapped', 'alpha and beta', ShownOnly.after_loss, fine=lambda self: self.beta*activation_penalty(self.rnn.out) + self.alpha*temporal_penalty(self.rnn.raw_out))
 shown('OnlyAR', 'TAR is missing', ShownOnly.after_loss, fine=lambda self: self.alpha*activation_penalty(self.rnn.out))
 shown('OnlyTAR', 'AR is missing', ShownOnly.after_loss, fine=lambda self: self.beta*temporal_penalty(self.rnn.raw_out))
+shown('Twice', 'added twice', lambda self: setattr(self.learn, 'loss', self.loss + 2*self.fine()))
 shown('FinesAlone', 'the fines alone', lambda self: setattr(self.learn, 'loss', self.fine()))
 shown('Subtracts', 'subtracted', lambda self: setattr(self.learn, 'loss', self.loss - self.fine()))
 shown('NoActivations', "no attribute 'out'. After the prediction, the activations are in `self.rnn.out`", ShownOnly.after_loss, fine=lambda self: self.alpha*self.out.pow(2).mean())
 shown('ANumber', 'stay a tensor', lambda self: setattr(self.learn, 'loss', self.loss.item() + self.fine().item()))
+shown('Ends', 'ends the training', lambda self: (_ for _ in ()).throw(CancelFitException()))
 shown('NoLoss', 'stay a tensor', lambda self: setattr(self.learn, 'loss', None))
 def detaches(self): ShownOnly.after_loss(self); self.learn.loss_grad = self.loss_grad + self.fine() - self.fine().detach()
 shown('GradientAlone', 'The weights after training', detaches)

@@ -30,6 +30,7 @@ silent('no reset', 'model.reset()', share, reset=False)
 silent('row 0', 'only row 0', lambda h: share(h[0]))
 silent('dead', 'in every row', lambda h: (h == 0).all(0).double().mean())
 silent('small', 'small is not silent', lambda h: (h < .1).double().mean())
+silent('tiny', 'small is not silent', lambda h: (h < .01).double().mean())
 silent('number', 'how many', lambda h: (h == 0).sum())
 silent('percent', 'in percent', lambda h: 100*share(h))
 silent('a state', 'every entry of the list', lambda h: h)
@@ -38,6 +39,8 @@ wrong('silent_units', 'not Tensor', lambda m,xs: share(states(m, xs)[-1]), 'the 
 wrong('silent_units', '4 here, not 1', lambda m,xs: [share(states(m, xs)[-1])], 'one')
 wrong('silent_units', 'not NoneType', lambda m,xs: None, 'nothing')
 wrong('silent_units', 'Before the first batch there is no state', lambda m,xs: [m.reset(), share(m.h.clone())], 'before')
+wrong('silent_units', 'A function is wanted', [.5, .5, .5, .5])
+wrong('silent_units', 'A function is wanted', None)
 @mutant('silent_units', 'read from nothing')
 def each_anew(m, xs): return [share(states(m, [x])[0]) for x in xs]
 
@@ -80,6 +83,17 @@ def cold_anew(m, before, xs):
     return res
 warm('cold anew', 'the cold reading is reset', cold_anew)
 
+def warm_from_cold(m, before, xs): # no reset between the two readings
+    m.reset(); cold = read(m, xs); read(m, before)
+    return [(a-b).abs().max() for a,b in zip(read(m, xs), cold)]
+warm('no second reset', 'of `before` should start from', warm_from_cold)
+def warm_first(m, before, xs): # the warm reading first, from what happened to be there
+    read(m, before); a = read(m, xs); m.reset()
+    return [(b-c).abs().max() for b,c in zip(a, read(m, xs))]
+warm('no first reset', 'of `before` must start from', warm_first)
+wrong('warm_start', 'A function is wanted', None, guess='first')
+wrong('warm_start', "Say 'first'", gaps, guess=None)
+
 # ---- 2.4 the gradient's reach
 def reach(model, xs, found=lambda e: e.grad is not None, reset=True, loss=lambda scores: scores[-1].sum().backward(), remove=True, retain=True):
     embedded = []
@@ -106,6 +120,7 @@ reaching('hook stays', 'hook.remove()', remove=False)
 reaching('all batches', 'the last batch alone', loss=lambda scores: sum(s.sum() for s in scores).backward())
 reaching('each batch', 'the last batch alone', loss=lambda scores: [s.sum().backward() for s in scores])
 reaching('gradients', 'every entry of the list', found=lambda e: e.grad)
+wrong('gradient_reach', 'A function is wanted', [True]*8)
 @mutant('gradient_reach', "embedding's weight has one row")
 def rows_of_the_weight(m, xs):
     m.zero_grad(); m.reset(); read(m, xs)[-1].sum().backward()
@@ -150,6 +165,15 @@ class WithGraph(StatefulRNN):
 class Saved(StatefulRNN):
     def __init__(self, n_words, n_hidden): super().__init__(n_words, n_hidden); self.register_buffer('ones', torch.ones(n_hidden))
     def forward(self, x): out = super().forward(x); self.h = self.ones.expand_as(self.h); return out
+wrong('constant_state', 'not a model that was made', Ones(7, 5))
+wrong('constant_state', 'A class is wanted', None)
+@mutant('constant_state', 'whatever the batch size')
+class Sixty(StatefulRNN):
+    def reset(self): self.h = torch.ones(64, 5).double()
+    def forward(self, x): h = self.carried(len(x)); out = self.h_o(steps(self, x, h)); self.reset(); return out
+@mutant('constant_state', 'should be a tensor (bs, n_hidden), not tuple')
+class Pair(StatefulRNN):
+    def forward(self, x): out = super().forward(x); self.h = (self.h, self.h); return out
 @mutant('constant_state', 'wrong number of rows')
 class FourRows(Carries):
     def forward(self, x): h = steps(self, x, self.h); self.h = torch.ones(4, 5).double(); return self.h_o(h)
@@ -171,15 +195,26 @@ class Two(StatefulRNN):
     def reset(self): self.h = self.words = None
     def forward(self, x):
         h = 0 if self.h is None else self.h
-        if self.words is not None: h = steps(self, self.words, h)
+        if self.words is not None: h = self.cut(steps(self, self.words, h), x)
         if torch.is_tensor(h): self.h = h.detach()
         self.words = x
         return self.h_o(steps(self, x, h))
+    def cut(self, h, x): return h[:len(x)]
+class OneSize(Two):
+    def cut(self, h, x): return h
+wrong('two_batches', 'may have fewer rows', OneSize)
+class LastRows(Two):
+    def cut(self, h, x): return h[-len(x):]
+wrong('two_batches', 'a batch with fewer rows', LastRows)
+class Tanh(Two): # another model: steps of its own
+    def forward(self, x): return super().forward(x).tanh()
+wrong('two_batches', 'differs from what is right', Tanh)
 class TwoJoined(nn.Module): # both batches as one longer text; the state is read off on the way
     def __init__(self, n_words, n_hidden): super().__init__(); self.i_h,self.h_h,self.h_o = nn.Embedding(n_words, n_hidden),nn.Linear(n_hidden, n_hidden),nn.Linear(n_hidden, n_words); self.reset()
     def reset(self): self.start,self.words = 0,None
     def forward(self, x):
-        both,h = x if self.words is None else torch.cat([self.words, x], 1),self.start
+        both,h = x if self.words is None else torch.cat([self.words[:len(x)], x], 1),self.start
+        if torch.is_tensor(h): h = h[:len(x)]
         for t,w in enumerate(both.t()):
             if t and t == both.shape[1]-x.shape[1]: self.start = h.detach()
             h = torch.relu(self.h_h(h + self.i_h(w)))
@@ -187,10 +222,10 @@ class TwoJoined(nn.Module): # both batches as one longer text; the state is read
         return self.h_o(h)
 right('two_batches', Two, TwoJoined)
 wrong('two_batches', 'one batch alone', StatefulRNN)
-@mutant('two_batches', 'Keep its *words*')
+@mutant('two_batches', "Keep the last batch's *words*")
 class KeepsGraph(Carries):
     def forward(self, x): self.h = steps(self, x, self.h); return self.h_o(self.h)
-@mutant('two_batches', 'Keep its *words*')
+@mutant('two_batches', "Keep the last batch's *words*")
 class EverySecond(Carries): # cuts at every second batch
     n = 0
     def forward(self, x):
@@ -234,3 +269,11 @@ class BackAll(StatefulRNN):
     def reset(self): self.past = []
     def forward(self, x): self.past.append(x); return self.h_o(steps(self, torch.cat(self.past, 1), 0))
 wrong('two_batches', 'should make a model', lambda *a: None, 'nothing')
+wrong('two_batches', 'not a model that was made', Two(7, 5))
+
+# ---- 2.7 eight words
+right('eight_words', 'forgets', n_words=7)
+right('eight_words', ' Forgets', n_words=torch.tensor(7))
+for says,best,n_words in [('with three words', 'remembers', 7), ('what could it gain', 'remembers another row', 7), ("Say 'forgets'", 'the last', 7),
+    ('do not decide', 'forgets', 3), ('do not decide', 'forgets', 6), ('fewer would do', 'forgets', 8), ('best_accuracy_given', 'forgets', 20),
+    ("Say 'forgets'", None, 7), ('should be a number', 'forgets', 'seven'), ("Say 'forgets'", 7, 'forgets')]: wrong('eight_words', says, best, n_words=n_words)

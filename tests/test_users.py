@@ -1,0 +1,143 @@
+"What users of such libraries run into (public reports, and what was tried on this one), each as a test with the right value."
+import numpy as np
+import pytest
+import torch
+
+from lm_from_scratch.copying import MovingDL, moving_dataloaders
+from lm_from_scratch.data import Corpus, StreamDL, Vocab, human_numbers, lm_dataloaders, nword_dataloaders, number_words
+from lm_from_scratch.errors import EmptyText, InvalidSize, LMError, TextFileError
+from lm_from_scratch.lstm import LSTMCell
+from lm_from_scratch.multilayer import LanguageModel, Recurrent, RNNCell
+from lm_from_scratch.normalization import LayerNormGRUCell, LayerNormLSTMCell
+
+SHORT = Corpus.from_text(' . '.join(number_words(n) for n in range(1, 400)), 'short')
+
+
+class TestFiles:
+    def test_byte_order_mark(self, tmp_path):
+        path = tmp_path/'b.txt'
+        path.write_text('one two one', encoding='utf-8-sig')
+        assert Corpus.from_file(path).vocab.words == ['one', 'two']
+        path.write_text('', encoding='utf-8-sig')
+        with pytest.raises(EmptyText): Corpus.from_file(path)
+
+    def test_utf16_without_a_mark(self, tmp_path):
+        path = tmp_path/'b.txt'
+        path.write_bytes('one two'.encode('utf-16-le'))
+        with pytest.raises(TextFileError, match='zero bytes.*save it as UTF-8'): Corpus.from_file(path)
+
+    def test_home_and_pipe(self, tmp_path, monkeypatch):
+        import os
+        (tmp_path/'a.txt').write_text('one two')
+        monkeypatch.setenv('HOME', str(tmp_path))
+        assert len(Corpus.from_file('~/a.txt')) == 2
+        r, w = os.pipe()
+        os.write(w, b'one two three')
+        os.close(w)
+        assert len(Corpus.from_file(f'/dev/fd/{r}')) == 3
+
+    def test_a_folder(self, tmp_path):
+        with pytest.raises(TextFileError, match='no text file'): Corpus.from_file(tmp_path)
+
+    @pytest.mark.parametrize('text', [b'one two', ['one', 'two'], None, 3])
+    def test_what_is_no_text(self, text):
+        with pytest.raises(LMError, match='must be a string, not'): Corpus.from_text(text)
+
+
+class TestIds:
+    def test_arrays_and_lists(self):
+        v = Vocab(['a', 'b'])
+        for ids in (np.array([0, 1, 0]), [0, 1, 0], torch.tensor([0, 1, 0], dtype=torch.uint8), torch.tensor([0, 1, 0], dtype=torch.int32)):
+            c = Corpus(ids, v)
+            assert c.ids.dtype == torch.long and c.ids.tolist() == [0, 1, 0]
+
+    @pytest.mark.parametrize('ids', [torch.zeros(2, 3, dtype=torch.long), torch.tensor([0., 1.]), torch.tensor([True]), ['a'], [[0], [1, 0]], object()])
+    def test_what_are_no_ids(self, ids):
+        with pytest.raises(LMError, match='must be whole numbers'): Corpus(ids, Vocab(['a', 'b']))
+
+    def test_no_limit_is_not_zero(self):
+        with pytest.raises(InvalidSize, match='max_words must be'): Vocab.from_tokens(['a', 'b'], unk='?', max_words=0)
+
+
+class TestParts:
+    def test_nword_validates_on_the_part_that_the_text_brings(self):
+        corpus = Corpus(SHORT.ids[:1000], SHORT.vocab, valid_ids=SHORT.ids[1000:1400])
+        dls = nword_dataloaders(corpus, bs=8)
+        held_out = torch.cat([x for x, _ in dls.valid]).flatten()
+        assert torch.equal(held_out, corpus.valid_ids[:len(held_out)]) and len(held_out) > 390
+        assert len(dls.train_ds) == len(range(0, 1000-4, 3))
+
+    @pytest.mark.parametrize('share, cut', [(.9, 1), (.8, 2), (.7, 3), (.2, 8)])
+    def test_round_shares(self, share, cut):
+        ids = torch.zeros(10*4+2, dtype=torch.long)
+        train, valid = Corpus(ids, Vocab(['a'])).split(4, share)
+        assert len(train) == cut*4 and len(train) + len(valid) == len(ids)
+
+    def test_numpy_scalars_are_numbers(self):
+        train, _ = SHORT.split(np.int64(16), np.float32(.2))
+        assert len(train) == len(SHORT.split(16, .2)[0])
+        lm_dataloaders(SHORT, bs=np.int32(8), valid_pct=np.float64(.2))
+
+
+class TestWorkers:
+    @pytest.mark.parametrize('n', [0, 1, 2, 3])
+    def test_each_batch_once_and_in_order(self, n):
+        dl = lm_dataloaders(SHORT, bs=8).valid
+        batches = list(dl.new(num_workers=n))
+        assert len(batches) == len(dl)
+        for (x, y), (x1, y1) in zip(batches, dl): assert torch.equal(x, x1) and torch.equal(y, y1)
+
+    def test_a_moving_stream_has_one_origin(self):
+        dls = moving_dataloaders(SHORT, bs=8)
+        assert isinstance(dls.train, MovingDL)
+        with pytest.raises(LMError, match='num_workers=0'): dls.train.new(num_workers=2)
+
+    def test_a_stream_is_one_text(self):
+        ids = SHORT.ids
+        with pytest.raises(LMError, match='one text'): next(iter(StreamDL([ids[:100], ids[100:200]], bs=4, seq_len=6)))
+
+
+def test_human_numbers_is_what_it_was():
+    corpus = human_numbers()
+    assert (len(corpus), len(corpus.vocab)) == (63_095, 30)
+
+
+class TestRecurrentRefusesWhatTorchRefuses:
+    @pytest.mark.parametrize('size', [(7, 4, 3), (1, 4, 3), (2, 1, 3), (2, 5, 3), (2, 4, 2), (4, 3)])
+    @pytest.mark.parametrize('cell', [RNNCell, LSTMCell])
+    def test_states(self, cell, size):
+        layers, x = Recurrent(cell, 2, 3, 2), torch.randn(4, 5, 2)
+        good, bad = torch.randn(2, 4, 3), torch.randn(size)
+        states = [bad] if cell is RNNCell else [(bad, bad), (good, bad), (bad, good)]
+        for state in states:
+            with pytest.raises(InvalidSize, match='The state must be'): layers(x, state)
+        layers(x, good if cell is RNNCell else (good, good))
+
+    def test_one_tensor_for_two(self):
+        with pytest.raises(InvalidSize, match='The state must be 2'): Recurrent(LSTMCell, 2, 3)(torch.randn(4, 5, 2), torch.randn(1, 4, 3))
+
+    @pytest.mark.parametrize('x', [torch.randn(5, 2), torch.randn(4, 0, 2), 'x', torch.nn.utils.rnn.pack_sequence([torch.randn(3, 2)])])
+    def test_inputs(self, x):
+        with pytest.raises(InvalidSize, match='Recurrent layers read a tensor'): Recurrent(RNNCell, 2, 3)(x)
+
+    @pytest.mark.parametrize('sizes', [(0, 3, 1), (2, 0, 1), (2, 3, 0)])
+    def test_sizes(self, sizes):
+        with pytest.raises(InvalidSize): Recurrent(RNNCell, *sizes)
+
+    def test_no_rows(self): assert Recurrent(LSTMCell, 2, 3)(torch.zeros(0, 5, 2))[0].shape == (0, 5, 3)
+
+    def test_ids_of_one_dimension(self):
+        model = LanguageModel(5, 4, rnn='lstm')
+        with pytest.raises(InvalidSize, match=r'\(bs, seq_len\)'): model(torch.tensor([1, 2, 3]))
+
+
+@pytest.mark.parametrize('cell', [LayerNormGRUCell, LayerNormLSTMCell])
+def test_the_words_share_at_once_is_the_share_step_by_step(cell):
+    torch.manual_seed(0)
+    layers, x = Recurrent(cell, 3, 4).double(), torch.randn(2, 6, 3).double()
+    once, last = layers(x)
+    state = layers.zeros(x)
+    state = tuple(s[0] for s in state) if isinstance(state, tuple) else state[0]
+    for t in range(6):
+        out, state = layers.cells[0](x[:, t], state)
+        assert torch.allclose(once[:, t], out, atol=1e-12)
