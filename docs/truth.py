@@ -303,8 +303,8 @@ def _names():
     import pandas as pd
     from IPython.display import Markdown
     from lm_from_scratch import all as everything
-    from lm_from_scratch.course import notebooks
-    return {**vars(everything), **vars(notebooks), 'pd': pd, 'Markdown': Markdown}
+    from lm_from_scratch.course import copies, notebooks
+    return {**vars(everything), **vars(notebooks), 'pd': pd, 'Markdown': Markdown, 'copies': copies}
 
 
 def main():
