@@ -86,15 +86,15 @@ def figure(name, kind, page, numbers):
     return f'```{{figure}} {page.up}images/{name}.{kind}\n:name: fig-{page.name.replace("/", "-")}-{slug}\n:alt: {alt}\n:class: drawn dark-light fig-{slug}\n\n{numbers.next()} {f["caption"]}\n```'
 
 
-def target(to, source):
-    "Where a link of a notebook or an appendix leads on the site; what is no page is shown in the repository."
+def target(to, source, shown=None):
+    "Where a link of a notebook or an appendix leads on the site, from its own page or the one where it is `shown`; what is no page is shown in the repository."
     if re.match(r'[a-z]+:|#', to): return to
     path, _, anchor = to.partition('#')
     full = (root/source).parent.joinpath(path).resolve().relative_to(root).as_posix()
     page = {p.source: p.name for p in (*chapters(), *rooms(), *solutions())}.get(full) or {'nbs/index.ipynb': 'index'}.get(full)
     if not page and (m := re.fullmatch(r'docs/(appendix/\w+)\.md', full)): page = m[1]
     if not page: return blob(full)
-    here = next((p.up for p in (*chapters(), *rooms(), *solutions()) if p.source == source), '../' if source.startswith('docs/appendix') else '')
+    here = next((p.up for p in (*chapters(), *rooms(), *solutions()) if p.source == (shown or source)), '../' if source.startswith('docs/appendix') else '')
     kind = 'md' if page == 'index' or page.startswith('appendix') else 'ipynb'
     return f'{here}{page}.{kind}' + (f'#{anchor}' if anchor else '')
 
@@ -106,13 +106,13 @@ def linked(code):
     return f'[`{code}`]({to})' if to.startswith('http') else f'{{py:obj}}`{code} <{to}>`'
 
 
-def markdown(text, page, next_page=None, numbers=None):
-    "A markdown cell as the site needs it: figures, links and names; code and formulas stay as they are."
+def markdown(text, page, next_page=None, numbers=None, source=None):
+    "A markdown cell (of the page's own notebook, or of `source`) as the site needs it: figures, links and names; code and formulas stay as they are."
     kept = []
     def keep(m): kept.append(m[0]); return f'\0{len(kept)-1}\0'
     text = KEEP.sub(keep, text)
     text = PICTURE.sub(lambda m: figure(m['name'], m['kind'], page, numbers), text)
-    text = LINK.sub(lambda m: f"[{m['text']}]({target(m['to'], page.source)})", text)
+    text = LINK.sub(lambda m: f"[{m['text']}]({target(m['to'], source or page.source, page.source)})", text)
     if next_page: text = re.sub(r'→ \*(.+?)\*\s*$', lambda m: f'→ [*{m[1]}*]({next_page.name}.ipynb)', text)
     def back(m):
         t = kept[int(m[1])]
@@ -238,7 +238,7 @@ def solution(found, page):
         if c.cell_type == 'code': cells += filter(None, [code(c, page, numbers)] if not exercises.SETUP.search(c.source) else [])
         else:                                                          # what is said of the checker stands in the solutions alone
             text = '\n\n'.join(p for p in exercises.HEADING.sub('', c.source, count=1).strip().split('\n\n') if not p.startswith('The checker'))
-            if text: cells.append(raw(markdown(text, page, numbers=numbers)))
+            if text: cells.append(raw(markdown(text, page, numbers=numbers, source=f'nbs/solutions/{page.name}.ipynb')))
     return [*cells, raw(f'All of it, and how the checker works: [the solutions of this chapter](solutions/{page.name}.ipynb).'), raw('</details>')]
 
 
