@@ -47,7 +47,28 @@ def axe(tmp_path_factory):
     return (folder/'node_modules/axe-core/axe.min.js').read_text(encoding='utf-8')
 
 
-def violations(page): return [(v['id'], n['target']) for v in page.evaluate('() => axe.run()')['violations'] for n in v['nodes']]
+# What looks alike is looked at three times: colours hang on tag, class and style, and axe takes a minute for the thousands of tokens of a chapter's listings.
+THIN = """() => {
+  const seen = {}, looks = e => e === document.body ? '' : looks(e.parentElement) + '>' + e.tagName + '.' + e.className + (e.getAttribute('style') || '');
+  for (const e of document.querySelectorAll('body *'))
+    if (!e.children.length && e.textContent.trim() && (seen[looks(e)] = (seen[looks(e)] || 0) + 1) > 3) e.style.visibility = 'hidden' }"""
+
+
+def violations(page, options='{}'):
+    "Rules of accessibility that the page breaks, and where."
+    found = page.evaluate(f"async () => (await axe.run(document, {{resultTypes: ['violations'], ...{options}}})).violations")
+    return [(v['id'], n['target']) for v in found for n in v['nodes']]
+
+
+def violations_in(page, schemes=('light', 'dark')):
+    "The same, contrast in each colour scheme; afterwards the page is thinned."
+    found = violations(page, "{rules: {'color-contrast': {enabled: false}}}")
+    page.evaluate(THIN)
+    for scheme in schemes:
+        page.emulate_media(color_scheme=scheme, reduced_motion='reduce')                             # what fades in is pale for a moment
+        page.wait_for_function('s => document.documentElement.dataset.theme == s', arg=scheme)
+        found += [(scheme, *v) for v in violations(page, "{runOnly: ['color-contrast']}")]
+    return found
 
 
 def tab_to(page, selector, key='Tab'):
