@@ -454,9 +454,10 @@ def gone(processes, seconds):
     return not alive
 
 
-def test_ctrl_c_at_the_start(tmp_path):
-    p = typed('ladder', '--cache', tmp_path/'r.jsonl')
-    time.sleep(random.uniform(1.5, 3))                       # importing PyTorch, or starting workers
+@pytest.mark.parametrize('command', ['ladder', 'claims', 'copying'])
+def test_ctrl_c_at_any_moment(tmp_path, command):
+    p = typed(command, '--cache', tmp_path/'r.jsonl')
+    time.sleep(random.uniform(1.5, 8))                       # importing PyTorch, starting workers, training
     workers, asked = family(p), time.monotonic()
     os.killpg(p.pid, signal.SIGINT)
     out, err = p.communicate(timeout=20)
