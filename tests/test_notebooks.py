@@ -6,6 +6,8 @@ import warnings
 import nbformat
 import pytest
 from conftest import ROOT
+from exercises import chapters, exercises
+from student import Student
 
 from lm_from_scratch.course.notebooks import find_notebooks, judge, moved_lines, normalise, run_notebook
 
@@ -18,14 +20,16 @@ def name(path): return path.relative_to(ROOT/'nbs').with_suffix('').as_posix()
 
 @pytest.mark.parametrize('path', paths, ids=name)
 def test_runs(path):
-    "Errors, asserts and other words fail; figures that moved, and the sentences that rest on them, are told: `make course` fails on those."
-    run = run_notebook(path)
+    "Errors, asserts and other words fail, and so do checks that a student meets in the same kernel; figures that moved, and the sentences that rest on them, are told: `make course` fails on those."
+    student = Student(path) if path in chapters() else None
+    run = run_notebook(path, then=student)
     assert not run.error, run.trace or run.error
     for cell in run.nb.cells:
         for o in cell.get('outputs', []): assert o.get('name') != 'stderr', f"{cell.source[:60]!r} writes to stderr: {o.text[:200]}"
     judge(run)
     if told := [*moved_lines([run]), *map(str, run.marked), *run.lost]: warnings.warn('moved on this machine:\n' + '\n'.join(told), stacklevel=1)
     assert not run.words, "make course STORE=1: " + '\n'.join(map(str, run.words))
+    if student: assert not student.faults and student.done == [e.number for e in exercises(path)], '\n'.join(student.faults)
     assert run.seconds < MINUTE, f"{run.seconds:.0f} s of the processor's time: {sorted(run.cells)[-3:]}"
 
 

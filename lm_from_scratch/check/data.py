@@ -224,6 +224,7 @@ def left_out(
 ):
     "Check a batch size and a sequence length that leave out much of the training part."
     bs,seq_len = _numbers("The sizes", sizes, ('bs', 'seq_len'))
+    bs,seq_len = (int(v) if v == v//1 else v for v in (bs, seq_len))
     for name,v in (('bs', bs), ('seq_len', seq_len)):
         require(isinstance(v, int) and v >= 1,
             f"{name} should be a whole number of at least 1, not {v}.")
@@ -300,8 +301,8 @@ def rows(
     for n,bs,seq_len in ((25, 3, 4), (27, 3, 4), (32, 3, 4), (24, 3, 4), (14, 1, 5)):
         ids,text = torch.randperm(n) + 7,f"Of {n} words with bs={bs}, seq_len={seq_len}"
         length,want = (n-1) // bs,_batches(ids, bs, seq_len)
-        run = lambda: list(f(ids.clone(), bs, seq_len))
-        got = _pairs(text, run_answer(run, hints=_rows_hints))
+        run = lambda ids: list(f(ids, bs, seq_len))
+        got = _pairs(text, run_answer(run, ids.clone(), hints=_rows_hints))
         for k,((a,b),(x,y)) in enumerate(zip(got, want)):
             sizes = ids, bs, seq_len, k, length
             _compare_ids(f"{text}, `x` of batch {k}", a, x, _wrong_x(*sizes, y))

@@ -148,10 +148,9 @@ def sound_layouts(
     p = 30*F.one_hot(y, 6).double()    # the scores of a model that knows everything
     losses = {k: F.cross_entropy(*way(p, y)).item() for k,way in _layouts.items()}
     sound = {k for k,loss in losses.items() if loss < .01}
-    try: got = {str(v).strip().lower() for v in letters} - {'', ' ', ','}
-    except TypeError:
-        raise CheckFailed(f"A set of letters, please, not {type(letters).__name__}: "
-                          "{'a', 'b'} if these two were right.") from None
+    got = names_of(letters, "A set of letters, please: {'a', 'b'} if these two were "
+                            "right.")
+    got = {letter for name in got for letter in name}
     unknown = sorted(got - set(ascii_lowercase[:len(_layouts)]))
     require(not unknown, f"There is no layout {', '.join(unknown)}; "
                          f"there are {', '.join(_layouts)}.")
@@ -219,6 +218,7 @@ def peeking(
                                          **_state_hints})
     require(callable(getattr(model, 'reset', None)),
             "There is no `reset`. The chapter's test begins with it.")
+    heeds_sizes(cls, (9, 6), model)
     x = torch.randint(9, (8, 16))
     a = _scores(model, x)
     require(torch.equal(a, _scores(model, x)), "The same words give other scores the "

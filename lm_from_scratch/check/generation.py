@@ -8,7 +8,8 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/solutions/generation.htm
 __all__ = ['last_before', 'words_needed', 'temperature', 'greedy', 'swap_within', 'beam_search']
 
 # %% ../../nbs/solutions/11_generation.ipynb #bc5db00b
-from functools import partial
+import copy
+from functools import cache, partial
 from itertools import product
 from math import exp
 from operator import index
@@ -78,10 +79,12 @@ def _follow(ending): # at how many places it stands, and how many numbers may fo
 def _three(answer): # three whole numbers
     asked = "Answer with three whole numbers, one for each prompt: [.., .., ..]."
     if isinstance(answer, dict): answer = answer.values()
-    if hasattr(answer, 'tolist'): answer = answer.tolist()
+    if hasattr(answer, 'tolist') and not isinstance(answer, type):
+        answer = answer.tolist()
     listed = hasattr(answer, '__iter__') and not isinstance(answer, (str, type))
     require(listed, asked)
     answer = [a.item() if getattr(a, 'ndim', None) == 0 else a for a in answer]
+    answer = [int(a) if isinstance(a, float) and a.is_integer() else a for a in answer]
     whole = all(isinstance(k, int) and not isinstance(k, bool) for k in answer)
     require(len(answer) == 3 and whole, asked)
     return answer
@@ -203,6 +206,13 @@ def _telling(p, n): # a model and a prompt for which the mistakes give other wor
                 "already.": twice}
 
 # %% ../../nbs/solutions/11_generation.ipynb #s11-watch
+@cache
+def _greedy_cases(): # looked for once
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(42)
+        sizes = (.5, 12), (.5, 9), (0., 12), (.5, 12)
+        return [(n, *_telling(p, n)) for p,n in sizes]
+
 def _watched(f, model, ids, n): # ids; was anything dropped? how many words were read?
     dropped,read = [],[]
     def drops(m, *_): dropped.append(m.training)
@@ -231,9 +241,7 @@ def greedy(
     f, # `f(model, ids, n)`: a `LanguageModel`, (n_ids,) ids → list of n ids
 ):
     "Check greedy generation: its words, its mode, its price; the model left as it was."
-    n = 12
-    for p in (.5, .5, 0., .5):
-        model,ids,h,want,wrongs = _telling(p, n)
+    for n,model,ids,h,want,wrongs in copy.deepcopy(_greedy_cases()):
         modes = [m.training for m in model.modules()]
         got,dropped,read = _watched(f, model, ids, n)
         got = _as_ids(got, n, ids.tolist())
@@ -361,25 +369,33 @@ def _one_beam(f, model, ids, n, width, next_lp, wrongs, want):
                          "state of its own?")
     require(ask(1) == wrongs[0][1], "With width 1 it should be greedy.")
 
+# %% ../../nbs/solutions/11_generation.ipynb #s11-beam-cases
+@cache
+def _beam_cases(): # looked for once: models and prompts in which each mistake shows
+    shown,cases = set(),[]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(42)
+        for k in range(300):
+            model,width,n = _speaker(0.).eval(),2 + k%2,4 - k//4%2
+            ids = torch.randint(7, (3,)).tolist()
+            next_lp = _tree(model, ids, n)
+            want = _beams(next_lp, n, width)[0]
+            wrongs = _wrong_beams(next_lp, _tree(model, ids, n, raw=True), n, width)
+            seen = {i for i,(_,value) in enumerate(wrongs) if value != want}
+            distinct = {(wrongs[i][0], tuple(wrongs[i][1])) for i in seen}
+            words = {w for _,w in distinct}
+            # nothing new would show, or two mistakes look alike
+            if seen <= shown or len(words) < len(distinct): continue
+            shown |= seen
+            cases.append((model, ids, n, width, next_lp, wrongs, want))
+            if len(shown) == len(wrongs): return cases
+    raise RuntimeError("There are mistakes that no case shows.")
+
 # %% ../../nbs/solutions/11_generation.ipynb #d0904bf5
 @checker()
 def beam_search(
     f, # `f(model, ids, n, width)`: a `LanguageModel`, (n_ids,) ids → list of n ids
 ):
     "Check beam search against one that reads all anew, where each known mistake shows."
-    shown,n = set(),4
-    for k in range(300):
-        model,width = _speaker(0.).eval(),2 + k%2
-        ids = torch.randint(7, (3,)).tolist()
-        next_lp = _tree(model, ids, n)
-        want = _beams(next_lp, n, width)[0]
-        wrongs = _wrong_beams(next_lp, _tree(model, ids, n, raw=True), n, width)
-        seen = {i for i,(_,value) in enumerate(wrongs) if value != want}
-        distinct = {(wrongs[i][0], tuple(wrongs[i][1])) for i in seen}
-        words = {w for _,w in distinct}
-        # nothing new would show, or two mistakes look alike
-        if seen <= shown or len(words) < len(distinct): continue
-        shown |= seen
-        _one_beam(f, model, ids, n, width, next_lp, wrongs, want)
-        if len(shown) == len(wrongs): return
-    raise RuntimeError("There are mistakes that no case shows.")
+    for model,*case in _beam_cases(): _one_beam(f, copy.deepcopy(model), *case)
+

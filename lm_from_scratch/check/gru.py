@@ -102,11 +102,8 @@ def _one_unit(name): # how far apart the two are, with a single unit and the one
     return float((theirs - (1-flipped)*h - flipped*n).abs().max())
 
 def _names(got): # 'b_hn', ['b_hn'], {'b_hn', …} → {'hn', …}
-    if isinstance(got, str): got = re.split(r'[\s,]+', got.strip())
-    right = isinstance(got, (set, frozenset, list, tuple))
-    require(right and all(isinstance(g, str) for g in got),
-            "The answer should be a set of names, such as {'b_ir', 'b_hz'}.")
-    bare = [re.sub(r'^b(ias)?_?', '', g.strip().lower()) for g in got]
+    got = names_of(got, "The answer should be a set of names, such as {'b_ir', 'b_hz'}.")
+    bare = [re.sub(r'^b(ias)?_?', '', g) for g in got]
     return {re.sub('[^a-z]', '', g) for g in bare} - {''}
 
 # %% ../../nbs/solutions/06_gru.ipynb #310a3fb3
@@ -302,6 +299,7 @@ def _constant_cell(cls, n_in, n_hidden):
         'before super': _super, 'not callable': "A class is wanted here."})
     require(isinstance(cell, nn.Module),
             "The cell should be an `nn.Module` (or fastai's `Module`).")
+    own_parameters(cell)
     update = getattr(cell, 'update', None)
     require(not isinstance(update, nn.Module), "`update` is still a layer: it reads "
             "the state and the word. It should be a parameter, a number for each unit.")

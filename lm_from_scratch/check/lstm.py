@@ -345,6 +345,7 @@ def peephole_cell(
         require(isinstance(cell, nn.Module), "A class is wanted, whose instances are "
                 f"cells; calling it gave {type(cell).__name__}.")
         _peephole_parts(cell.double(), n_in, n)
+        own_parameters(cell)
         sizes = (6, n_in), (6, n), (6, n)
         inputs = [torch.randn(size).double().requires_grad_() for size in sizes]
         got, want = _run_peephole(cell, *inputs), _peep(cell, *inputs)

@@ -70,13 +70,8 @@ def gate_gains(
 
 # %% ../../nbs/solutions/07_normalization.ipynb #fddefd5c
 def _letters(got, allowed):  # 'ac', 'a, c', ['a', 'c'], {'a', 'c'} → {'a', 'c'}
-    if isinstance(got, str):
-        parts = re.split(r'[\s,]+', got.lower())
-        got = [l for part in parts for l in ([part] if part == 'and' else part)]
-    require(isinstance(got, (set, frozenset, list, tuple))
-            and all(isinstance(l, str) for l in got),
-        "The answer should be a set of letters, such as {'b', 'e'}.")
-    got = {l.strip().lower() for l in got} - {'', 'and'}
+    got = names_of(got, "The answer should be a set of letters, such as {'b', 'e'}.")
+    got = {letter for name in got for letter in name}
     for l in sorted(got): require(l in allowed, f"There is no `{l}` in the list.")
     return got
 

@@ -15,7 +15,7 @@ from fastai.callback.rnn import rnn_cbs
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from .core import *
-from .core import _lstm_layers, _nll, _scale
+from .core import _ALPHA, _BETA, _lstm_layers, _nll, _scale
 from ..data import *
 from ..multilayer import *
 
@@ -226,12 +226,12 @@ def shown_penalty(
     "Check a regularizer that is broken in one way: the model never pays its fines."
     require(not isinstance(cls, Callback), "Hand in the class itself, without calling "
         "it: the checker makes one with strengths of its own.")
-    cb = run_answer(cls, 2., 1., hints={'argument': "It is made with two numbers: "
+    cb = run_answer(cls, _ALPHA, _BETA, hints={'argument': "It is made with two numbers: "
         "`__init__(self, alpha, beta)`."})
     require(isinstance(cb, Callback), "This makes no callback: write `class "
         "MyRegularizer(Callback)`, with a method `after_loss`.")
     (loss,grad,ce,ar,tar),valid,weights = _trained(cb)
-    full = ce + 2*ar + tar
+    full = ce + _ALPHA*ar + _BETA*tar
     both = ("the fines are in both losses. Shown they should be, but not paid: leave "
             "`loss_grad` alone.")
     paid = ("the fines are in `loss_grad`, so the model pays them. That is the good "
@@ -241,7 +241,7 @@ def shown_penalty(
     compare_answer("What is shown", loss, full, _shown_wrongs(ce, ar, tar))
     loss,_,ce,ar,tar = valid
     compare_answer("The validation loss", loss, ce, {"it has the fines too. Set "
-        "`run_valid=False`, or look at `self.training`.": ce + 2*ar + tar})
+        "`run_valid=False`, or look at `self.training`.": ce + _ALPHA*ar + _BETA*tar})
     compare_answer("The weights after training", weights, _trained()[2])
 
 # %% ../../nbs/solutions/08_regularization.ipynb #78500006
@@ -249,8 +249,9 @@ def _shown_wrongs(ce, ar, tar):
     return {
         "there are no fines in it. The table prints `self.learn.loss`; to set it as "
         "`self.loss` changes the callback alone.": ce,
-        "TAR is missing.": ce + 2*ar, "AR is missing.": ce + tar,
-        "alpha and beta have changed places.": ce + ar + 2*tar,
-        "the fines alone are shown; add them to the loss.": 2*ar + tar,
-        "the fines are subtracted.": ce - 2*ar - tar,
-        "the fines are added twice.": ce + 4*ar + 2*tar}
+        "TAR is missing.": ce + _ALPHA*ar, "AR is missing.": ce + _BETA*tar,
+        "alpha and beta have changed places.": ce + _BETA*ar + _ALPHA*tar,
+        "the fines alone are shown; add them to the loss.": _ALPHA*ar + _BETA*tar,
+        "the fines are subtracted.": ce - _ALPHA*ar - _BETA*tar,
+        "the fines are added twice.": ce + 2*_ALPHA*ar + 2*_BETA*tar,
+        "alpha and beta are fixed, as 2 and 1; use those given.": ce + 2*ar + tar}

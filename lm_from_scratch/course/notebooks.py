@@ -617,7 +617,8 @@ def _end(process):
 class _Clock:
     "The processor's time of each cell of a kernel."
     def __init__(self, manager):
-        self.manager,self.cells,self.cell,self.last = manager,[],None,0.
+        self.manager,self.cells,self.last = manager,[],0.
+        self.where = 'before its first cell'
 
     def now(self):
         import psutil
@@ -625,7 +626,8 @@ class _Clock:
         except (psutil.Error, AttributeError): return self.last
 
     def start(self, cell, cell_index):
-        self.cell,self.last = cell_index,self.now()
+        self.where = f'in cell {cell_index}: {first_line(cell.source)}'
+        self.last = self.now()
 
     def end(self, cell, cell_index, **_):
         self.cells.append((self.now() - self.last, first_line(cell.source)))
@@ -654,13 +656,15 @@ def run_notebook(
     timeout:int=600,  # Seconds a cell may take
     variant:Variant=None, # Calculate as another machine would
     kernels:Kernels=None, # Where to list the kernel
+    then=None,        # `async then(ask)`: `await ask(code)` → outputs, in its kernel
 ) -> Run:
     "Execute a notebook in a Jupyter kernel of its own; nothing is written."
     run = Run(Path(path).resolve())
     try:
         run.stored,run.text = read_notebook(run.path)
         run.nb = copy.deepcopy(run.stored)
-        with _left_out(run.nb): _execute(run, timeout, variant, kernels or Kernels())
+        with _left_out(run.nb):
+            _execute(run, timeout, variant, kernels or Kernels(), then)
         normalise(run.nb)
     except Exception as e:                     # whatever it is, it is this notebook's
         run.error = run.error or str(e) or type(e).__name__
@@ -685,6 +689,7 @@ def _execute(
     timeout, # Seconds a cell may take
     variant, # A `Variant`, or None
     kernels, # A `Kernels`
+    then,    # What goes on in its kernel afterwards, or None
 ):
     "Run the cells of a notebook; what goes wrong is written down."
     from jupyter_client import AsyncKernelManager
@@ -698,12 +703,31 @@ def _execute(
         on_cell_executed=clock.end)
     client.on_notebook_start = _first(variant, client)
     kernels.add(manager, client)
-    try: _in_a_loop(client.async_execute(cleanup_kc=True, env=_env(variant)))
-    except Exception as e:
-        run.error,run.trace = _why(e, run, clock, timeout, exceptions)
+    async def work():
+        async with client.async_setup_kernel(cleanup_kc=True, env=_env(variant)):
+            await client.async_execute(cleanup_kc=False)
+            run.cells,clock.cells = clock.cells,[]
+            if then: await then(_asking(client))
+    try: _in_a_loop(work())
+    except Exception as e: run.error,run.trace = _why(e, clock, timeout, exceptions)
     finally:
-        run.cells = clock.cells
+        run.cells = run.cells or clock.cells
         kernels.drop(manager)
+
+# %% ../../nbs/34_notebooks.ipynb #asking01
+def _asking(
+    client, # A client whose notebook has been executed
+):          # `await ask(code)` → what the code gives, errors among it
+    "A way to go on in a kernel that is alive; the notebook stays as it is."
+    from nbformat.v4 import new_code_cell, new_notebook
+    client.nb = new_notebook()
+    client.reset_execution_trackers()
+    async def ask(code):
+        cell = new_code_cell(code, metadata={'tags': ['raises-exception']})
+        client.nb.cells.append(cell)
+        await client.async_execute_cell(cell, len(client.nb.cells)-1)
+        return _merged(cell.outputs)
+    return ask
 
 # %% ../../nbs/34_notebooks.ipynb #nbloop
 def _in_a_loop(
@@ -743,15 +767,12 @@ _colour = re.compile(r'\x1b\[[\d;]*m')
 
 def _why(
     error,      # What nbclient raised
-    run,        # The `Run`
     clock,      # The `_Clock` that knows the cell
     timeout,    # Seconds a cell may take
     exceptions, # nbclient's
 ) -> tuple:     # One line, and a traceback or ''
     "What stopped a notebook."
-    where = 'before its first cell'
-    if clock.cell is not None:
-        where = f'in cell {clock.cell}: {first_line(run.nb.cells[clock.cell].source)}'
+    where = clock.where
     if isinstance(error, exceptions.CellExecutionError):
         return f'{error.ename} {where}', _colour.sub('', str(error))
     if isinstance(error, exceptions.CellTimeoutError):

@@ -42,7 +42,7 @@ value('strangers', 'does it too', 'borrow')
 value('strangers', "'origin' is none of them", {'origin', 'borrow'})
 value('strangers', 'does it too', set())
 value('strangers', 'set of names', None)
-value('strangers', "'1' is none of them", {1})
+value('strangers', "such as {'moving', 'borrow'}", {1})
 right('strangers', frozenset(['borrow', 'trade_words', 'trade_before']), dict(borrow=1, trade_words=1, trade_before=1))
 
 # ---- the dice

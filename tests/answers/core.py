@@ -187,7 +187,7 @@ class OnCPU(Restarts):
         return self.h_o(h)
 
 # ---- 6 flattening
-right('flat_loss', CrossEntropyLossFlat(), lambda p,t: F.cross_entropy(p.transpose(1, 2), t), lambda p,t: F.cross_entropy(p.view(-1, p.shape[-1]), t.view(-1)))
+right('flat_loss', CrossEntropyLossFlat(), lambda p,t: F.cross_entropy(p.transpose(1, 2), t), lambda p,t: F.cross_entropy(p.view(-1, p.shape[-1]), t.reshape(-1)))
 @mutant('flat_loss', 'A target is one id', notes=True)
 def targets_with_words(p, t): return F.cross_entropy(p.view(-1, p.shape[-1]), t.view(-1, p.shape[-1]))
 @mutant('flat_loss', 'different order')

@@ -75,7 +75,7 @@ for label,says,f in [
 # ---- 5 what is left out
 right('left_out', (128, 16), [64, 72], (16, 128), np.array([200, 200]), torch.tensor([128, 16]), (4000, 3))
 for says,sizes in [('only 288', (64, 16)), ('never more than a batch', (16, 16)), ('Not even one batch', (5000, 16)), ('refuses', (20_000, 1)), ('refuses', (1, 60_000)), ('refuses', (1, 10**6)),
-    ('at least 1, not 0', (0, 16)), ('whole number', (128, 16.5)), ('not 16.0', (128, 16.)), ('give 2 numbers', None), ('give 2 numbers', torch.Tensor), ('not inf', (float('inf'), 16)), ('give 2 numbers', 2048), ('should be a number', ('128', 16))]: wrong('left_out', says, sizes)
+    ('at least 1, not 0', (0, 16)), ('whole number', (128, 16.5)), ('give 2 numbers', None), ('give 2 numbers', torch.Tensor), ('not inf', (float('inf'), 16)), ('give 2 numbers', 2048), ('should be a number', ('128', 16))]: wrong('left_out', says, sizes)
 
 # ---- 6 rows
 def my_rows(ids, bs, seq_len, length=lambda n,bs: (n-1)//bs, lay=lambda t,bs,n: t[:bs*n].view(bs, n), y_of=lambda x,y,ids: y, stop=lambda n,seq_len: n):

@@ -60,7 +60,7 @@ for answer,says in dict(ac='d is sound', ad='c is sound', cd='a is sound', abcd=
                         a='And 1 more', bef='And 5 more', acg='no layout g', abcdef='b is not sound').items(): letters(answer, says)
 letters('', 'a is sound')
 class Number(int): pass
-wrong('sound_layouts', 'A set of letters, please, not Number', Number(3), 'a number')
+wrong('sound_layouts', 'A set of letters, please', Number(3), 'a number')
 
 # ---- 3.5 peeking
 def ahead(x, by=1): return torch.cat([x[:, by:], x[:, -1:].expand(-1, by)], dim=1) # the word `by` further on; the last one where there is none

@@ -93,7 +93,7 @@ wrong('concat_rnn', 'A class is wanted', None)
 concat('differs from what is right', join=lambda self,h,e: ConcatRNN.join(self, h, e) if h.any() else torch.cat([e, h], 1))
 concat('should be a tensor', forward=lambda self,x: (ConcatRNN.forward(self, x), None))
 concat('no layer `h_h`', layers=lambda self,nw,ne,nh: (ConcatRNN.layers(self, nw, ne, nh), delattr(self, 'h_h'))[0])
-wrong('concat_rnn', 'it made NoneType', lambda *sizes: None, 'returns nothing')
+wrong('concat_rnn', 'it made None', lambda *sizes: None, 'returns nothing')
 @mutant('concat_rnn', 'inherit from `Module`')
 class NoModule: pass
 @mutant('concat_rnn', 'arguments the exercise asks for')
