@@ -121,10 +121,10 @@ def _self_loop(c, n, label):
 
 # %% ../../nbs/36_figures.ipynb #figures-082
 FIGURES['2layer_rnn'] = dict(
-    caption="Two recurrent layers: each has a state and an `h_h` of its own, and the "
-            "outputs of layer 1 are the inputs of layer 2.",
-    alt="From bottom to top: a box, word t; an arrow i_h to a circle, the state of "
-        "layer 1, with an arrow h_h 1 looping back to it; an arrow to a second "
+    caption="Two recurrent layers: each has a state, an `i_h` for what it reads and an "
+            "`h_h` for its state; the outputs of layer 1 are the inputs of layer 2.",
+    alt="From bottom to top: a box, word t; an arrow i_h 1 to a circle, the state of "
+        "layer 1, with an arrow h_h 1 looping back to it; an arrow i_h 2 to a second "
         "circle, the state of layer 2, with an arrow h_h 2 looping back to it; an "
         "arrow h_o to the prediction, a box with a bar chart.")
 
@@ -134,8 +134,8 @@ def _two_layers(c, x=290):
     w = c.token(x,40,'word t')
     a,b = c.hidden(x,145,'$h^1$'),c.hidden(x,265,'$h^2$')
     o = c.output(x,380,'?')
-    c.arrow(w.top, a.bottom, 'i_h', 'i_h')
-    c.line(a.top, b.bottom)
+    c.arrow(w.top, a.bottom, 'i_h', 'i_h 1')
+    c.arrow(a.top, b.bottom, 'i_h', 'i_h 2')
     c.arrow(b.top, o.bottom, 'h_o', 'h_o')
     for i,n in enumerate((a,b)):
         _self_loop(c, n, f'h_h {i+1}')
@@ -146,8 +146,8 @@ FIGURES['2layer_rnn_unrolled'] = dict(
     caption="Two layers unrolled: the whole sequence of layer 1's states is the input "
             "sequence of layer 2.",
     alt="A grid of circles, three columns for the words one, full stop, two, and two "
-        "rows for the layers. Arrows i_h lead from the words up to layer 1, plain "
-        "arrows from layer 1 up to layer 2, arrows h_o from layer 2 up to the "
+        "rows for the layers. Arrows i_h 1 lead from the words up to layer 1, arrows "
+        "i_h 2 from layer 1 up to layer 2, arrows h_o from layer 2 up to the "
         "predictions full stop, two, full stop. Arrows h_h 1 and h_h 2 run from left "
         "to right along each layer, from the state 0.")
 
@@ -172,7 +172,7 @@ def _layer(c, below, y, l):
 # %% ../../nbs/36_figures.ipynb #figures-088
 def _cell(c, h, b, y, l, i):
     new = c.hidden(b.x, y, f'$h^{l}_{i+1}$')
-    c.arrow(b.top, new.bottom, *(('i_h','i_h') if l==1 else ()))
+    c.arrow(b.top, new.bottom, 'i_h', f'i_h {l}')
     c.arrow(h.right, new.left, 'h_h', f'h_h {l}')
     return new
 
@@ -284,7 +284,7 @@ FIGURES['lstm_diagram'] = dict(
             "read `cat([h, x])`; the cell state *c* passes along the top through one "
             "product and one sum.",
     alt="An LSTM cell. Left, h t-1 (bs by n_hidden) and, from below, x t (bs by n_in) "
-        "by an arrow i_h meet in a box cat, of width n_hidden + n_in. From there a "
+        "meet in a box cat, of width n_hidden + n_in. From there a "
         "line leads to four boxes: forget, sigma; input, sigma; candidate, tanh, "
         "drawn as a pill; output, sigma. The cell state c t-1 enters at the upper "
         "left and runs along the top to c t: it is multiplied by the forget gate, "
@@ -300,7 +300,7 @@ def _lstm(c):
     g = c.candidate(338,200)
     cat = _cat(c, 100, 100)
     c.line((6,100), cat.left, role='h_h')
-    c.arrow((100,8), cat.bottom, 'i_h', 'i_h', off=(9,-12))
+    c.arrow((100,8), cat.bottom, 'i_h')
     _bus(c, cat, (f,i,g,o), 100)
     _lstm_lines(c, f, i, g, o)
     _lstm_names(c)
@@ -317,7 +317,7 @@ def _bus(c, cat, gates, y):
 # %% ../../nbs/36_figures.ipynb #figures-120
 def _lstm_names(c):
     c.port(70, 30, '$x_t$')
-    c.text(185, 31, 'n_in', 'muted', 17)
+    c.text(138, 31, 'n_in', 'muted', 17)
     c.text(294, 80, 'n_hidden + n_in', 'muted', 17)
     _ends(c, 425, '$c_{t-1}$', '$c_t$')
     _ends(c, 100, '$h_{t-1}$', '$h_t$')
@@ -378,7 +378,7 @@ FIGURES['gru_diagram'] = dict(
             "state the candidate sees, *z* how much of the candidate replaces it.",
     alt="A GRU cell. The state h t-1 enters at the upper left and runs along the top "
         "to h t: it is multiplied by 1 minus z, then z times the candidate n is "
-        "added. A branch of h t-1 and x t, which comes from below by an arrow i_h, "
+        "added. A branch of h t-1 and x t, which comes from below, "
         "meet in a box cat and lead to two boxes: update z, sigma, and reset r, "
         "sigma. r is multiplied by h t-1; the product and x t meet in a second box "
         "cat and lead to the candidate n, tanh, drawn as a pill.")
@@ -409,7 +409,7 @@ def _reset(c, r, top, cat, y, through=None):
 # %% ../../nbs/36_figures.ipynb #figures-130
 def _word_in(c, a, b, y=35):
     "The embedding of the word comes from below and goes to `a` and to `b`."
-    c.arrow((a.x,10), a.bottom, 'i_h', 'i_h', off=(9,10))
+    c.arrow((a.x,10), a.bottom, 'i_h')
     c.line(c.dot(a.x,y,'i_h'), (b.x,y), b.bottom, role='i_h')
     c.port(a.x-30,30,'$x_t$')
 
@@ -557,22 +557,24 @@ FIGURES['shapes_every_word'] = dict(
             "score for each word of the vocab, and `view` lays all predictions under "
             "one another, beside their targets.",
     alt="Lower left: a block of cubes of shape (bs, seq_len, n_hidden), three "
-        "columns, two in depth. An arrow h_o leads up to a higher block of shape (bs, "
+        "columns, two in depth; its axes are named. An arrow h_o leads up to a higher block of shape (bs, "
         "seq_len, n_words). An arrow, view, leads right to a table with six rows, of "
         "shape (bs times seq_len, n_words). Beside each of its rows is one target "
         "word: . two . from the first row of the batch, . five . from the second; the "
         "targets have the shape (bs times seq_len), without an axis for the vocab.")
 
 # %% ../../nbs/36_figures.ipynb #figures-160
-@draws('shapes_every_word', 470)
+@draws('shapes_every_word', 500)
 def _shapes(c):
-    a = c.block(90,60,(3,3,2),26)
-    o = c.block(90,255,(3,5,2),26,'h_o')
-    c.text(130, 30, '(bs, seq_len, n_hidden)', size=17, mono=True)
-    c.text(130, 425, '(bs, seq_len, n_words)', size=17, mono=True)
-    c.arrow((a.x+12,166), (o.x+12,247), 'h_o', 'h_o')
-    c.arrow((205,325), (316,325), 'ink', 'view', off=(0,20))
-    _flat(c)
+    a = c.block(90,90,(3,3,2),26)
+    o = c.block(90,285,(3,5,2),26,'h_o')
+    c.text(130, 26, '(bs, seq_len, n_hidden)', size=17, mono=True)
+    c.text(130, 455, '(bs, seq_len, n_words)', size=17, mono=True)
+    _axis_names(c, 90, 90, 78, 78, ('seq_len','n_hidden','bs'))
+    _axis_names(c, 90, 285, 78, 130, ('','n_words','bs'))
+    c.arrow((a.x+12,196), (o.x+12,277), 'h_o', 'h_o')
+    c.arrow((215,355), (316,355), 'ink', 'view', off=(0,20))
+    _flat(c, y=430)
 
 # %% ../../nbs/36_figures.ipynb #figures-161
 def _flat(c, x=326, y=400):
@@ -582,8 +584,8 @@ def _flat(c, x=326, y=400):
     words = [[o] for o in '. two . . five .'.split()]
     c.grid(x+150, y, words, 76, 36, part=part, size=20)
     for xx,s in ((x+65,'predictions'),(x+188,'targets')): c.text(xx, y+20, s, size=18)
-    c.text(x+61, 152, '(bs*seq_len,\n n_words)', size=17, mono=True)
-    c.text(x+201, 163, '(bs*seq_len,)', size=17, mono=True)
+    c.text(x+61, 182, '(bs*seq_len,\n n_words)', size=17, mono=True)
+    c.text(x+201, 193, '(bs*seq_len,)', size=17, mono=True)
 
 # %% ../../nbs/36_figures.ipynb #figures-164
 FIGURES['normalization_axes'] = dict(
@@ -614,14 +616,17 @@ def _normalization(c):
     _axis_names(c, 40, 105)
 
 # %% ../../nbs/36_figures.ipynb #figures-167
-def _axis_names(c, x, y):
+def _axis_names(c, x, y, w=104, h=104, names=('time','features','bs')):
+    "Lines beside a block at (x, y): to the right, upwards, in depth; '': none."
+    right,up,deep = names
     axis = dict(role='muted', lw=1.5)
-    c.line((x,y-10), (x+104,y-10), **axis)
-    c.text(x+52, y-26, 'time', 'muted', 17)
-    c.line((x-9,y), (x-9,y+104), **axis)
-    c.text(x-22, y+52, 'features', 'muted', 17, rotation=90, va='center')
-    c.line((x+112,y-8), (x+142,y+20), **axis)
-    c.text(x+140, y-6, 'bs', 'muted', 17, ha='left')
+    if right:
+        c.line((x,y-10), (x+w,y-10), **axis)
+        c.text(x+w/2, y-26, right, 'muted', 17)
+    c.line((x-9,y), (x-9,y+h), **axis)
+    c.text(x-22, y+h/2, up, 'muted', 17, rotation=90, va='center')
+    c.line((x+w+8,y-8), (x+w+38,y+20), **axis)
+    c.text(x+w+36, y-6, deep, 'muted', 17, ha='left')
 
 # %% ../../nbs/36_figures.ipynb #figures-170
 _WORDS = ('one','.','two','three')
@@ -667,15 +672,15 @@ def _embedding(c):
 
 # %% ../../nbs/36_figures.ipynb #figures-176
 FIGURES['weight_tying'] = dict(
-    caption="One matrix, used twice: `i_h` takes the row of the word that was read; "
-            "`h_o` multiplies the state with every row, and each product is the score "
+    caption="One matrix, used twice: `i_h` takes the line of the word that was read; "
+            "`h_o` multiplies the state with every line, and each product is the score "
             "of a word.",
     alt="In the middle one matrix, framed in the colours of both i_h and h_o, with a "
-        "row of three numbers for each word: one, full stop, two, three. From the "
-        "lower left, the word two leads by an arrow i_h to its row, which is marked. "
-        "That row goes down into a box, recurrent layers, which gives a state h. From "
+        "line of three numbers for each word: one, full stop, two, three. From the "
+        "lower left, the word two leads by an arrow i_h to its line, which is marked. "
+        "That line goes down into a box, recurrent layers, which gives a state h. From "
         "h an arrow h_o leads up to a product, @, with the whole matrix: the four "
-        "results, one beside each row, are the scores of the four words; the highest, "
+        "results, one beside each line, are the scores of the four words; the highest, "
         "{:.2f}, is that of the full stop.".format((_EMB @ [-.4,.1,.9]).max()))
 
 # %% ../../nbs/36_figures.ipynb #figures-177
@@ -695,7 +700,7 @@ def _weight_tying(c, h=np.array([-.4,.1,.9])):
 def _tied_lines(c, w, m, r, s, p):
     c.line(w.top, (50,225), (128,225), role='i_h')
     c.text(60, 150, 'i_h', 'i_h', mono=True, ha='left')
-    c.arrow((274,156), r.top, label='its row')
+    c.arrow((274,156), r.top, label='its line')
     c.line(r.right, s.left, role='h_h')
     c.arrow(s.top, p.bottom, 'h_o', 'h_o')
     c.line((366,246), p.left, role='h_o')
@@ -923,7 +928,7 @@ def seed(self:Canvas, x, y):
     self.ax.add_patch(Circle((x,y), 4.5, lw=.8, ec=rim, fc=fill, zorder=5))
 
 # %% ../../nbs/36_figures.ipynb #figures-ladder-14
-def _draw_rung(c, y, r, note='', top=False):
+def _draw_rung(c, y, r, top=False):
     "One rung: its title, and below it the bar."
     c.text(_X0, y+24, f'ch. {r.chapter}', 'muted', 17, ha='left')
     c.text(_X0+_INDENT, y+24, r.title, 'ink', 17, ha='left')
@@ -934,9 +939,8 @@ def _draw_rung(c, y, r, note='', top=False):
     for v in r.seeds: c.seed(_x(v), y-5)
     if r.published:
         c.diamond(_x(r.published), y+5)
-        c.diamond(510, y+24)
+        c.text(516, y+24, 'published', 'muted', 17, ha='right')
         c.text(562, y+24, _acc(r.published), size=17, ha='right')
-    if note: c.text(_x(max(r.all))+14, y, note, 'muted', 17, ha='left')
 
 # %% ../../nbs/36_figures.ipynb #figures-ladder-15
 def _marks(c, y0, y1, wall):
@@ -968,7 +972,6 @@ def _ladder(c, y=57):
     step = (c.h-56-y+14)/len(rungs)
     first = next(i for i,r in enumerate(rungs) if r.ours > three)
     for i,r in enumerate(rungs):
-        note = 'through the ceiling' if i == first > 0 else ''
-        _draw_rung(c, y+step*i, r, note, top=i == len(rungs)-1)
+        _draw_rung(c, y+step*i, r, top=i == len(rungs)-1)
     _marks(c, y-18, c.h-56, y+step*(first-.4))
     _key(c, {len(r.seeds) for r in rungs})
