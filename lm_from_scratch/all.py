@@ -12,6 +12,7 @@ from .data import *
 from .nword import *
 from .state import *
 from .every_word import *
+from .tokens import *
 from .multilayer import *
 from .lstm import *
 from .fast_lstm import *
@@ -30,6 +31,7 @@ from .course.copies import *
 __all__ = '''
 LMError EmptyText CorpusTooSmall InvalidSize UnknownWord UnknownId TextFileError
 number_words human_numbers Vocab Corpus lm_dataloaders nword_dataloaders sequences StreamDL show_stream
+TextTokenizer TextFile write_tokens open_tokens
 
 Learner DataLoaders Callback CrossEntropyLossFlat accuracy Perplexity set_seed load_learner
 SaveModelCallback EarlyStoppingCallback ReduceLROnPlateau TerminateOnNaNCallback

@@ -241,7 +241,9 @@ class StreamDL(LMDataLoader):
         n = self.bs*self.bl           # bl: the length of a row
         xs = ids[:n].view(self.bs, self.bl).split(self.seq_len, dim=1)
         ys = ids[1:n+1].view(self.bs, self.bl).split(self.seq_len, dim=1)
-        for x,y in zip(xs, ys): yield x, (y if self.every_word else y[:, -1])
+        for x,y in zip(xs, ys):
+            if not self.every_word: y = y[:, -1]
+            yield x.long(), y.long()  # a text in a file has 16 bits a word
     def new(self, dataset=None, **kwargs):
         return super().new(dataset, every_word=self.every_word, **kwargs)
 

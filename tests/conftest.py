@@ -21,3 +21,10 @@ from browser import axe, browser  # noqa: E402,F401
 
 @pytest.fixture
 def root(): return ROOT
+
+
+def corpora(file):
+    "A file of Penn Treebank, WikiText-2 or Shakespeare, which are no part of this repository: below $LMFS_DATA, or in ../shared/data."
+    path = Path(os.environ.get('LMFS_DATA', ROOT.parent/'shared/data'))/file
+    if not path.exists(): pytest.skip(f"NOT TESTED: {file} (set LMFS_DATA to a folder that has it)")
+    return path
