@@ -68,6 +68,8 @@ class Recipe:
     corpus:callable = human_numbers # Makes the text
     chapter:str = ''    # The notebook that tells its story
     published:float = None # What others reported, for the table
+    how:callable = None # (recipe, seed) → what `train` gives; `None`: `train`
+    folder:str = None   # Where its text lies, if that is not shipped; no setting
 
     def __post_init__(self):
         pairs = tuple(dict(self.learner).items())
@@ -115,6 +117,7 @@ def settings_of(
     "All that a recipe's figures depend on; names and titles may change."
     parts = 'corpus', 'data', 'model', 'n_epochs', 'lr', 'callbacks', 'measure'
     settings = {part: described(getattr(recipe, part)) for part in parts}
+    if recipe.how: settings['how'] = described(recipe.how)
     return {**settings, 'learner': described(dict(recipe.learner))}
 
 # %% ../../nbs/30_experiments.ipynb #4e7bc93f
@@ -405,7 +408,7 @@ def reached(
 ) -> dict:             # (module, name) → what it says
     "The code that a recipe's figures come from."
     parts = [recipe.corpus, recipe.data, recipe.model, recipe.learner,
-             recipe.callbacks, recipe.measure, train]
+             recipe.callbacks, recipe.measure, recipe.how or train]
     return _Walk(_functions_in(parts), sources or {}).found
 
 def code_of(
@@ -470,7 +473,8 @@ def run_recipe(
 ) -> tuple:        # A row (or rows, where `measure` gives a list), the `Learner`
     "Train by a recipe with one seed: the row for the results file, and the `Learner`."
     stamp = stamp_of(recipe)                                # before the training
-    figures,learn,seconds = train(recipe, check_size('seed', seed, 0))
+    how = recipe.how or train
+    figures,learn,seconds = how(recipe, check_size('seed', seed, 0))
     several = isinstance(figures, list)
     rows = [dict(recipe=recipe.name, seed=seed, **_plain(f), cpu_seconds=seconds,
                  **stamp, processor=processor())
