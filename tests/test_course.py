@@ -363,6 +363,26 @@ def test_killed(started, nbs):
     assert json.loads((nbs.parent/'.course/stamps.json').read_text()) and sorted(p.suffix for p in nbs.iterdir()) == ['.ipynb']*3
 
 
+def test_what_comes_then_meets_the_same_kernel(nbs):
+    "`then` asks on where the notebook ended: its names are there, an error is an output, and notebook and time stay the notebook's."
+    write(nbs/'a.ipynb', 'x = 41')
+    seen = []
+    async def then(ask):
+        seen.append(await ask('x + 1'))
+        seen.append(await ask('import time\nend = time.process_time() + 2\nwhile time.process_time() < end: pass\n1/0'))
+    run = run_notebook(nbs/'a.ipynb', then=then)
+    (result,), (error,) = seen
+    assert result.data['text/plain'] == '42' and error.ename == 'ZeroDivisionError'
+    assert not run.error and [c.source for c in run.nb.cells] == ['x = 41'] and run.seconds < 1.5 and len(run.cells) == 1
+
+
+def test_what_comes_then_is_not_asked_of_a_broken_notebook(nbs):
+    write(nbs/'a.ipynb', '1/0')
+    async def then(ask): raise AssertionError
+    run = run_notebook(nbs/'a.ipynb', then=then)
+    assert run.error == 'ZeroDivisionError in cell 0: 1/0'
+
+
 # ---- time and variants
 
 def test_the_clock_is_the_processors(nbs):

@@ -592,8 +592,15 @@ def _by_name(linears, keys, n_in, n_hidden):
     return found
 
 # %% ../../nbs/37_check.ipynb #check-find-gates
+def _innermost(cell):
+    "A cell, or the one that it only wraps."
+    inner,own = list(cell.children()),list(cell.parameters(recurse=False))
+    wraps = len(inner) == 1 and not own and not isinstance(inner[0], nn.Linear)
+    return _innermost(inner[0]) if wraps else cell
+
 def _gates(cell, keys, n_in, n_hidden):
     "Lists of (W_x, b_x, W_h, b_h) a gate, one list for each way to read the weights."
+    cell = _innermost(cell)
     linears = {n: m for n,m in cell.named_children() if isinstance(m, nn.Linear)}
     k,sizes = len(keys),(n_in+n_hidden, len(keys)*n_hidden)
     if found := _by_name(linears, keys, n_in, n_hidden):

@@ -71,6 +71,7 @@ def last_before(
                           f"front of {c} is {want[t]}, not {got[t]!r}.")
 
 # %% ../../nbs/solutions/11_generation.ipynb #10bfc9b3
+@cache
 def _follow(ending): # at how many places it stands, and how many numbers may follow
     text = ' . '.join(number_words(n) for n in range(1, 10_000) if n != 8000)
     rest = f' . {text} . '.split(f' {ending} ')[1:]

@@ -10,6 +10,7 @@ __all__ = ['top_words', 'one_word_bounds', 'concat_rnn', 'learned_accuracy']
 # %% ../../nbs/solutions/01_nword.ipynb #686c9a43
 import numbers
 from collections import Counter, defaultdict
+from functools import cache
 import torch
 from torch import nn
 import torch.nn.functional as F
@@ -132,6 +133,14 @@ def _ceiling_faults(train, valid, ids):
         _best(ids, 1): f"this was counted on the whole text; {_judges}"}
 
 # %% ../../nbs/solutions/01_nword.ipynb #1s0d0012
+@cache
+def _lines(): # (the fool's share, faults), (the best share for one word, faults)
+    ids = human_numbers().ids.tolist()
+    cut = int((len(ids)-2)*.8)
+    texts = ids[:cut],ids[cut:],ids
+    return ((_best(texts[1], 0), _fool_faults(*texts)),
+            (_best(texts[1], 1), _ceiling_faults(*texts)))
+
 @checker()
 def one_word_bounds(
     found, # (share of the most common word, the best share for who sees one word)
@@ -139,12 +148,10 @@ def one_word_bounds(
     "Check the two lines around the accuracy of a model that sees one word."
     low,high = _numbers("The two shares", found, ('the fool', 'the ceiling'))
     require(max(low, high) <= 1, "Shares are wanted, between 0 and 1.")
-    ids = human_numbers().ids.tolist()
-    cut = int((len(ids)-2)*.8)
-    texts = ids[:cut],ids[cut:],ids
-    compare_choice("The fool's share", low, _best(texts[1], 0), _fool_faults(*texts),
+    fools,ceilings = _lines()
+    compare_choice("The fool's share", low, *fools,
         hint="Count the most common word among the validation targets.", tol=2e-3)
-    compare_choice("The ceiling", high, _best(texts[1], 1), _ceiling_faults(*texts),
+    compare_choice("The ceiling", high, *ceilings,
         hint="After each word the best guess is its most frequent follower: "
              "`best_accuracy_given(valid, 1)`.", tol=2e-3)
 
@@ -294,6 +301,7 @@ def _heart_faults_of_k(train, valid, k, hits): # those that need a word to be se
         (_mean(_hits(train, valid, k-1, common)), "this sees one word too few."),
         (_mean(always), "this is always the most common word, whatever comes before.")]
 
+@cache
 def _telling_texts(k): # two texts on which each fault gives a share of its own
     for _ in range(9):
         train,valid = _texts()

@@ -9,6 +9,7 @@ __all__ = ['sure_activations', 'dropout_noise', 'locked_dropout', 'shown_penalty
 
 # %% ../../nbs/solutions/08_regularization.ipynb #3a0a0ce3
 import math,random
+from functools import cache
 import torch
 from fastai.callback.core import Callback
 from fastai.callback.rnn import rnn_cbs
@@ -242,9 +243,12 @@ def shown_penalty(
     loss,_,ce,ar,tar = valid
     compare_answer("The validation loss", loss, ce, {"it has the fines too. Set "
         "`run_valid=False`, or look at `self.training`.": ce + _ALPHA*ar + _BETA*tar})
-    compare_answer("The weights after training", weights, _trained()[2])
+    compare_answer("The weights after training", weights, _plain_weights())
 
 # %% ../../nbs/solutions/08_regularization.ipynb #78500006
+@cache
+def _plain_weights(): return _trained()[2]
+
 def _shown_wrongs(ce, ar, tar):
     return {
         "there are no fines in it. The table prints `self.learn.loss`; to set it as "

@@ -465,3 +465,40 @@ gru('IsClassical', "classical convention; PyTorch's", Classical, True)
 gru('TorchZ', 'share of the old', GRUFused, True, mix=lambda self,z,n,h: z*n + (1-z)*h)
 gru('TorchBefore', 'r * (W_h h + b_h)', GRUFused, True, inner=Classical.inner)
 gru('TorchOneLayer', 'layers of their own', GRUGates, True)
+class WrapsGates(Module): # right too: a cell in a cell
+    def __init__(self, ni, nh): self.cell = GRUGates(ni, nh)
+    def forward(self, x, h): return self.cell(x, h)
+right('gru_cell', WrapsGates)
+class WrapsLSTM(Module):
+    def __init__(self, ni, nh): self.cell = Gates(ni, nh)
+    def forward(self, x, state): return self.cell(x, state)
+right('lstm_cell', WrapsLSTM)
+
+# ---- what readers met
+@mutant('loss', 'log of the mean')
+def log_of_mean(s, y): return -s.softmax(1)[range(len(y)), y].mean().log()
+@mutant('flat_loss', '`view` cannot')
+def views_targets(p, t): return F.cross_entropy(p.view(-1, p.shape[-1]), t.view(-1))
+@mutant('flat_loss', 'targets are not')
+def transposes_one(p, t): return F.cross_entropy(p.transpose(0, 1).reshape(-1, p.shape[-1]), t.reshape(-1))
+@mutant('nword_model', 'have changed places')
+class SwappedSizes(LoopRNN):
+    def __init__(self, n_hidden, n_words): super().__init__(n_words, n_hidden)
+for name,model in dict(nword_model=LoopRNN(7, 5), stateful_model=StatefulRNN(7, 5), gru_cell=GRUGates(5, 3), lstm_cell=Gates(5, 3), tied_model=Tied(7, 5, 5, 2, .4)).items(): wrong(name, 'the class itself', model, 'an instance')
+@mutant('nword_model', 'super().__init__()')
+class NoSuper(nn.Module):
+    def __init__(self, n_words, n_hidden): self.i_h = nn.Embedding(n_words, n_hidden)
+mutant('nword_model', 'cannot be called')(3)
+def shares_matrix(self, *args): Tied.__init__(self, *args); self.rnn.weight_hh_l1 = self.rnn.weight_hh_l0
+tied('SharesMatrix', 'one and the same', __init__=shares_matrix)
+def columns_first(self, *args): Tied.__init__(self, *args); self.rnn.batch_first = False
+tied('ColumnsFirst', 'batch_first=True', __init__=columns_first)
+def half_reset(self):
+    if self.h is not None: self.h = [torch.zeros_like(self.h[0]), self.h[1]]
+tied('HalfReset', 'forgets h and keeps c', reset=half_reset)
+def single(self, x):
+    if self.h is None or self.h[0].shape[1] != len(x): self.h = [torch.zeros(2, len(x), self.rnn.hidden_size) for _ in range(2)]
+    return Tied.forward(self, x)
+tied('Single', 'double precision', forward=single)
+for label,says,f in [('callbacks alone', 'should make a `Learner`', lambda dls,m,alpha,beta: rnn_cbs(alpha, beta)), ('fixed', 'as 2 and 1', lambda dls,m,alpha,beta: plain(dls, m, cbs=rnn_cbs(2, 1)))]: wrong('regularized_learner', says, f, label)
+wrong('activation_penalties', 'one number, not None', lambda raw,out,alpha,beta: None, 'nothing')
