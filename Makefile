@@ -57,6 +57,7 @@ export: $(STAMP)  ## write the modules from the notebooks, and clean the noteboo
 results: $(STAMP)  ## train ladder, claims and copying, time the LSTM, store the figures of the course
 	@$(LMFS) ladder --jobs $(JOBS) --store
 	@$(LMFS) claims --jobs $(JOBS) --store
+	@$(LMFS) claims norm-lstm tying-lstm rnn-lr --seeds 10 --jobs $(JOBS) --store
 	@$(LMFS) copying --jobs $(JOBS) --store
 	@$(LMFS) copying --recipes borrow --seeds 5 --jobs $(JOBS) --store
 	@$(BIN)/python benchmarks/lstm_speed.py --threads 1 2 --compile --store

@@ -109,7 +109,8 @@ def _spread(xs):
     return [mean] + ([math.sqrt(sum((x-mean)**2 for x in xs)/(n-1))] if n > 1 else [])
 
 
-GROUPS = dict(depth='04_multilayer', cells=('05_lstm', '06_gru'), normalization='07_normalization')
+GROUPS = dict(width='02_state', depth='04_multilayer', cells=('05_lstm', '06_gru'), normalization='07_normalization', norms='07_normalization',
+              fines='08_regularization', beginnings='09_weight_tying')
 EVERYWHERE = ('index', '31_ladder', '32_claims')
 
 CROWD = 20 # an output of more figures than this backs only figures of three digits or more
@@ -260,7 +261,7 @@ def pages():
     return [*sorted((root/'nbs').glob('*.ipynb')), *sorted((root/'nbs/solutions').glob('*.ipynb')), *sorted((root/'docs/appendix').glob('*.md'))]
 
 
-TABLES = 'ladder_table', 'show_claim', 'claims_table', 'copying_table', 'adapted_table', 'load_results', 'contents'
+TABLES = 'ladder_table', 'show_claim', 'claims_table', 'contestants_table', 'copying_table', 'adapted_table', 'load_results', 'contents'
 
 
 def drawn_from_results(code):

@@ -123,8 +123,8 @@ def _train_ladder(rungs, names, seeds, jobs, output, file):
 
 # %% ../nbs/29_cli.ipynb #3fb30383
 _Claims = Annotated[Optional[list[str]], typer.Argument(
-    help="Groups of claims (depth, cells, normalization, regularization, tying) or "
-         "single claims; all of them if none is named.")]
+    help="Groups of claims (width, depth, cells, normalization, regularization, tying, "
+         "norms, fines, beginnings) or single claims; all of them if none is named.")]
 _ClaimSeeds = Annotated[int, typer.Option(
     help="Runs of each contestant, with the seeds 0, 1, …; two at least.")]
 

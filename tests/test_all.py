@@ -8,7 +8,7 @@ from conftest import ROOT
 from lm_from_scratch import all as everything
 
 NAMES = everything.__all__
-HELPERS = 'ones tens TIES KNOWN share share4 before after stale check_size check_share check_number file_errors scores_of rows_of tell rung'.split()
+HELPERS = 'ones tens TIES KNOWN share share4 before after stale check_size check_share check_number file_errors scores_of rows_of tell rung quiet shorter two_copies'.split()
 
 
 def test_every_name_is_there_once():

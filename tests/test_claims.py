@@ -28,7 +28,7 @@ def test_claims_are_well_formed():
     for c in CLAIMS:
         assert c.better in CONTESTANTS and c.worse in CONTESTANTS and c.better != c.worse
         assert len(c.text) <= 50  # pandas cuts longer cells
-    assert {c.group for c in CLAIMS} == {'depth', 'cells', 'normalization', 'regularization', 'tying'}
+    assert {c.group for c in CLAIMS} == {'width', 'depth', 'cells', 'normalization', 'norms', 'regularization', 'fines', 'tying', 'beginnings'}
 
 def words_of(name): # a contestant's settings, as `contestant` was given them
     settings = settings_of(CONTESTANTS[name])
@@ -80,7 +80,7 @@ def test_table():
     assert t.better['relu-tanh-2'] == pytest.approx(.65) and t.worse['relu-tanh-2'] == pytest.approx(.65)
     s = show_claim('depth', rows)
     assert s['should win'][0] == 'tanh, 1 layer: .550 ± .050' and s['difference'][0] == '−.100' and s['on the 9xxx'][2] == '+.200'
-    assert show_claim('relu-tanh-1', rows).shape == (1, 7)
+    assert show_claim('relu-tanh-1', rows).shape == (1, 8)
     c = contestants_table('depth', rows)
     assert c.iloc[0].tolist() == ['tanh, 1 layer', '.550 ± .050', '.550 ± .050', '.450 ± .050', 3]
 
@@ -119,7 +119,7 @@ def test_only_missing_and_stale_rows_are_trained(monkeypatch, tmp_path):
     trained.clear(); run_claims(['relu-tanh-1'], 2, 1, cache=cache); assert trained == [('relu-1', 0), ('relu-1', 1)] and len(claims_rows(cache)) == 6
 
 def test_unknown_names_say_what_there_is():
-    with pytest.raises(LMError, match="no claim or group 'width'; the groups are: depth"): find_claims('width')
+    with pytest.raises(LMError, match="no claim or group 'weather'; the groups are: width"): find_claims('weather')
     with pytest.raises(LMError, match="seeds must be a whole number of at least 2"): run_claims(['depth'], seeds=1)
 
 def test_shipped_results():
@@ -139,5 +139,5 @@ def test_cli():
     out = run('--show', 'depth').output
     assert 'with 2 layers, ReLU beats tanh' in out and 'supported' in out and 'GRU' not in out
     assert 'GRU beats LSTM' in run('--show').output
-    assert isinstance(run('width', '--show').exception, LMError)
+    assert isinstance(run('weather', '--show').exception, LMError)
     assert '--store' in run('--help').output

@@ -54,7 +54,7 @@ def test_accuracies():
 
 def test_table():
     table = ladder_table(results)
-    assert list(table.rung) == [r.title for r in LADDER]
+    assert list(table.model) == [r.title for r in LADDER]
     assert table.published.str.startswith('.').any() and table.ours.str.contains('±').all()
 
 

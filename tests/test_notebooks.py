@@ -19,10 +19,11 @@ def name(path): return path.relative_to(ROOT/'nbs').with_suffix('').as_posix()
 
 
 @pytest.mark.parametrize('path', paths, ids=name)
-def test_runs(path):
+def test_runs(path, capsys):
     "Errors, asserts and other words fail, and so do checks that a student meets in the same kernel; figures that moved, and the sentences that rest on them, are told: `make course` fails on those."
     student = Student(path) if path in chapters() else None
     run = run_notebook(path, then=student)
+    with capsys.disabled(): print(f"\n{name(path)}: {run.seconds:.0f} s of the processor's time", end=' ')
     assert not run.error, run.trace or run.error
     for cell in run.nb.cells:
         for o in cell.get('outputs', []): assert o.get('name') != 'stderr', f"{cell.source[:60]!r} writes to stderr: {o.text[:200]}"

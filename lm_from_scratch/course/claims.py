@@ -329,7 +329,7 @@ def _runs_of(claims, rows): # a table of the rows that count
     rows = claims_rows() if rows is None else rows
     of = [r for r in rows if r['recipe'] in names]
     kept = [r for r in of if belongs(r, CONTESTANTS[r['recipe']])]
-    figures = ['accuracy', 'accuracy_8xxx', 'accuracy_9xxx']
+    figures = ['accuracy', 'accuracy_8xxx', 'accuracy_9xxx', 'valid_loss']
     return pd.DataFrame(kept, columns=['recipe', 'seed', *figures])
 
 def _judge(claim, runs, by):
@@ -380,6 +380,7 @@ def show_claim(
             'should lose': f'{worse}: {plus_minus(r.worse, r.worse_sd)}',
             'difference': as_text(r.difference, signed=True),
             '95 % interval': _interval_text(r), 'verdict': r.verdict,
+            'seeds': r.seeds,
             'on the 9xxx': as_text(nine.difference[c.name], signed=True)})
     return pd.DataFrame(lines)
 
@@ -387,13 +388,15 @@ def show_claim(
 def contestants_table(
     name:str=None,  # A claim or a group; `None`: all
     rows:list=None, # Rows of a results file; `None`: those of the package
+    loss:bool=False, # The loss on the held-out text, too?
 ) -> pd.DataFrame:  # Text
     "A row a contestant: mean ± sd over the seeds, of all the text and of each half."
     claims = find_claims(name)
     all_runs,lines = _runs_of(claims, rows),[]
     for n in contestants_of(claims):
         runs = all_runs[all_runs.recipe == n]
-        lines.append({'contestant': CONTESTANTS[n].title,
+        losses = {'loss': mean_sd(runs.valid_loss, 2)} if loss else {}
+        lines.append({'contestant': CONTESTANTS[n].title, **losses,
                       'all': mean_sd(runs.accuracy),
                       'up to 8999': mean_sd(runs.accuracy_8xxx),
                       '9000 on': mean_sd(runs.accuracy_9xxx), 'seeds': len(runs)})

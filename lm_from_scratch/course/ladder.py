@@ -132,7 +132,7 @@ def ladder_table(
     for r in _measured(results):
         runs = results[results.recipe == r.name]
         figures = {title: mean_sd(runs[column]) for title,column in columns.items()}
-        lines.append({'rung': r.title, 'published': as_text(r.published), **figures})
+        lines.append({'model': r.title, 'published': as_text(r.published), **figures})
     return pd.DataFrame(lines)
 
 # %% ../../nbs/31_ladder.ipynb #24c16cbd
