@@ -246,6 +246,7 @@ _claims |= {
         ('begin-shared-short', 'one short matrix beats two short copies',
          'tied-short', 'copies-short'),
         ('begin-long', 'tied, long lines beat short ones', 'tied', 'tied-short'),
+        ('begin-drawn', 'two copies beat what PyTorch draws', 'copies', 'untied'),
         ('begin-long-copies', 'two copies, long beats short', 'copies', 'copies-short'),
         ('begin-saying', 'long for saying helps where reading is short',
          'copies-read-short', 'copies-short'),
@@ -388,7 +389,7 @@ def show_claim(
 def contestants_table(
     name:str=None,  # A claim or a group; `None`: all
     rows:list=None, # Rows of a results file; `None`: those of the package
-    loss:bool=False, # The loss on the held-out text, too?
+    loss:bool=False, # Is the loss on the held-out text shown, too?
 ) -> pd.DataFrame:  # Text
     "A row a contestant: mean ± sd over the seeds, of all the text and of each half."
     claims = find_claims(name)
