@@ -10,11 +10,9 @@ from fastai.optimizer import SGD
 from torch import nn
 
 from lm_from_scratch.awd import *
-from lm_from_scratch.awd import _layer
 from lm_from_scratch.data import *
 from lm_from_scratch.errors import *
 from lm_from_scratch.multilayer import LanguageModel
-from lm_from_scratch.nword import LoopRNN
 from lm_from_scratch.training import lean_fit, lm_learner
 from lm_from_scratch.weight_tying import LMTextLearner
 
@@ -101,22 +99,6 @@ def test_input_and_between_layers_have_their_own():
     assert torch.equal(one(x)[0], one(x)[0])
 
 
-# ---- the table
-
-def test_table_is_an_lstm_with_its_inputs_multiplied():
-    n = 6
-    ours,theirs = TableLSTM(4*n, n).double(),nn.LSTM(5, n, batch_first=True).double()
-    ours.weight_hh.data = theirs.weight_hh_l0.detach().clone()
-    x,state = torch.randn(3, 8, 5).double(),tuple(torch.randn(2, 1, 3, n).double())
-    a = x @ theirs.weight_ih_l0.T + theirs.bias_ih_l0 + theirs.bias_hh_l0
-    loss = lambda y, s: (y**2).sum() + s[0].sum() + (s[1]**3).sum()
-    g1 = torch.autograd.grad(loss(*ours(a, state)), [theirs.weight_ih_l0, ours.weight_hh], retain_graph=True)
-    g2 = torch.autograd.grad(loss(*theirs(x, state)), [theirs.weight_ih_l0, theirs.weight_hh_l0])
-    for p,q in zip(g1, g2): assert (p-q).abs().max() < 1e-10
-    with pytest.raises(InvalidSize, match='one layer that reads'): TableLSTM(8, 2, 2)
-    with pytest.raises(InvalidSize, match='one layer that reads'): LanguageModel(40, 8, 1, TableLSTM)
-
-
 # ---- lengths
 
 def test_varying_lengths_lose_nothing():
@@ -175,7 +157,20 @@ def test_the_mean_is_what_is_measured():
     with learn.no_bar(): assert abs(learn.validate()[0] - averaged.losses[0]) < 1e-6
 
 
-# ---- the first bias, the softmax
+# ---- the table, the first bias, the softmax
+
+@pytest.mark.parametrize('scaled', [True, False])
+def test_a_small_table_is_scaled_where_it_is_read(scaled):
+    learn = start_small(learner(n_hidden=64), .05, scaled)
+    m,(x,_) = learn.model,learn.dls.one_batch()
+    assert m.h_o.weight is m.i_h.weight and abs(m.h_o.weight.std() - .05) < .005
+    assert torch.allclose(m.i_h(x), m.h_o.weight[x]*(20 if scaled else 1))
+    m.i_h = EmbeddingDropout(m.i_h, .5)          # keeps the scale
+    assert torch.allclose(m.eval().i_h(x), m.h_o.weight[x]*(20 if scaled else 1))
+    fit(learn)
+    assert m.h_o.weight is m.i_h.weight
+    with pytest.raises(InvalidSize, match='std must be above 0'): start_small(learn, 0)
+
 
 def test_counted_words():
     learn = count_words(learner())
@@ -183,7 +178,7 @@ def test_counted_words():
     ids = learn.dls.train.items[0]
     assert abs(share.sum() - 1) < 1e-5 and (share > 0).all()
     assert torch.equal(share.argsort(descending=True, stable=True)[:3], torch.bincount(ids, minlength=40).argsort(descending=True, stable=True)[:3])
-    with pytest.raises(LMError, match='LoopRNN does not have'): _layer(lm_learner(learn.dls, nn.Module.__new__(LoopRNN)), 'nothing') # noqa: E501
+    with pytest.raises(LMError, match='`model.h_o`, which Linear does not have'): count_words(lm_learner(learn.dls, nn.Linear(2, 3)))
 
 
 def test_candidates():
