@@ -74,12 +74,21 @@ class Student:
         for e in exercises(self.path):
             stub, checker = e.code[-1].source, e.checkers[0]
             cells, answers = solution(found[e.number], checker)
+            cells = [*self.imports(cells), *cells]
             await self.right(ask, e.number, cells, typed(stub, checker, answers), checker)
             if first: await self.syntax(ask, e.number, typed(stub, checker, ['('] * len(answers)))
             if first: await ask(SETTING)
             first = False
             await self.wrong(ask, e.number, stub, checker)
             self.done.append(e.number)
+
+    def imports(self, cells):
+        "The imports by name above the solutions that some cells need: a chapter may mean something else by `copy`."
+        import nbformat
+        used = set().union(*(names(c, False) for c in cells))
+        plain = [c.source for c in nbformat.read(ROOT/'nbs/solutions'/self.path.name, 4).cells if c.cell_type == 'code' and not c.source.startswith('#|')]
+        lines = [line for c in plain for line in c.splitlines() if re.match(r'(import|from) ', line) and '*' not in line and 'lm_from_scratch' not in line]
+        return [line for line in lines if names(line, True) & used]
 
     async def right(self, ask, number, cells, code, checker):
         for cell in (*cells, code):
