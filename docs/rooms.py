@@ -29,6 +29,7 @@ FLOORS = dict(
              copying="reading the text being read: rewriting, cache, dynamic evaluation"),
         dict(weight_tying="one matrix for embedding and decoder; the whole model, stored and loaded",
              inspection="gates and states of a trained model, word by word",
+             text="corpora in parts, every token scored once, cache and dynamic evaluation",
              awd="the rest of AWD-LSTM and its relatives, piece by piece (optional)"),
         dict(training="`Learner` set-up and fair comparisons")],
     course=[

@@ -24,6 +24,7 @@ from .training import *
 from .copying import *
 from .generation import *
 from .inspection import *
+from .text import *
 from .course.ladder import *
 from .course.claims import *
 from .course.copies import *
@@ -31,7 +32,8 @@ from .course.copies import *
 __all__ = '''
 LMError EmptyText CorpusTooSmall InvalidSize UnknownWord UnknownId TextFileError
 number_words human_numbers Vocab Corpus lm_dataloaders nword_dataloaders sequences StreamDL show_stream
-TextTokenizer TextFile write_tokens open_tokens
+TextTokenizer TextFile write_tokens open_tokens text_corpus open_corpus TextCorpus TextPart
+evaluate Score evaluate_cache evaluate_dynamic TokenPerplexity
 
 Learner DataLoaders Callback CrossEntropyLossFlat accuracy Perplexity set_seed load_learner
 SaveModelCallback EarlyStoppingCallback ReduceLROnPlateau TerminateOnNaNCallback

@@ -239,11 +239,13 @@ class StreamDL(LMDataLoader):
             raise LMError("A stream is one text: join the texts into one tensor.")
         ids = self.items[0]
         n = self.bs*self.bl           # bl: the length of a row
-        xs = ids[:n].view(self.bs, self.bl).split(self.seq_len, dim=1)
-        ys = ids[1:n+1].view(self.bs, self.bl).split(self.seq_len, dim=1)
-        for x,y in zip(xs, ys):
-            if not self.every_word: y = y[:, -1]
-            yield x.long(), y.long()  # a text in a file has 16 bits a word
+        rows = ids[:n+1].unfold(0, self.bl+1, self.bl)  # (bs, bl+1)
+        # a text in a file has 16 bits a word: it is read ahead, 64 batches at once
+        for i in range(0, self.bl, 64*self.seq_len):
+            ahead = rows[:, i:i + 64*self.seq_len + 1].long()
+            xs = ahead[:, :-1].split(self.seq_len, dim=1)
+            ys = ahead[:, 1:].split(self.seq_len, dim=1)
+            for x,y in zip(xs, ys): yield x, (y if self.every_word else y[:, -1])
     def new(self, dataset=None, **kwargs):
         return super().new(dataset, every_word=self.every_word, **kwargs)
 

@@ -27,22 +27,28 @@ class Reader:
         self.h = None
 
     @torch.no_grad()
-    def __call__(self,
-        ids:Tensor, # (n,) word ids, read after all that was read before
-    ) -> Tensor:    # (n_words,) scores of the word that follows
+    def read(self, x):  # (bs, n) ids → all that the model returns
         m = self.model
         theirs = m.h
         modes = [(o, o.training) for o in m.modules()]
         try:
             m.eval()
             m.h = self.h  # our bookmark
-            scores = m(ids[None].to(next(m.parameters()).device))
+            out = m(x.to(next(m.parameters()).device))
             self.h = m.h
+            return out
         finally:
             m.h = theirs  # back to theirs
             for o,training in modes: o.training = training
-        scores = (scores[0] if isinstance(scores, tuple) else scores)[0].double().cpu()
-        return scores[-1] if scores.dim() == 2 else scores
+
+# %% ../nbs/11_generation.ipynb #reader-call
+@patch
+def __call__(self:Reader,
+    ids:Tensor, # (n,) word ids, read after all that was read before
+) -> Tensor:    # (n_words,) scores of the word that follows
+    scores = self.read(ids[None])
+    scores = (scores[0] if isinstance(scores, tuple) else scores)[0].double().cpu()
+    return scores[-1] if scores.dim() == 2 else scores
 
 # %% ../nbs/11_generation.ipynb #11e093ae
 def check_sampling(
@@ -137,9 +143,15 @@ def generate(
     check_size('n_words', n_words)
     new = list(generate_stream(learn, text, n_words, temperature, top_k, top_p,
                                seed, True, adjust, vocab))
-    words = text.split() if isinstance(text, str) else list(text)
-    text = ' '.join(words + [w for w,_ in new])
+    text = _together(model_and_vocab(learn, vocab)[1], text, [w for w,_ in new])
     return (text, [p for _,p in new]) if logprobs else text
+
+# %% ../nbs/11_generation.ipynb #gen-together
+def _together(vocab, text, new):
+    "A beginning and its new words as a text: the vocabulary may know how it is written."
+    if hasattr(vocab, 'join'):
+        return vocab.join([vocab[int(i)] for i in vocab.encode(text)] + new)
+    return ' '.join((text.split() if isinstance(text, str) else list(text)) + new)
 
 # %% ../nbs/11_generation.ipynb #ca26ec2b
 def model_and_vocab(learn, vocab=None):

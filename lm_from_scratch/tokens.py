@@ -6,7 +6,7 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/tokens.html.md"""
 
 # %% auto #0
 __all__ = ['KINDS', 'MARKS', 'ANY_CHAR', 'LINE_END', 'BORDER', 'ODD', 'BLANKS', 'NONE_BEFORE', 'NONE_AFTER', 'MARKED', 'VERSION',
-           'TextTokenizer', 'cut', 'as_written', 'TextFile', 'write_tokens', 'open_tokens']
+           'TextTokenizer', 'cut', 'as_written', 'TextFile', 'write_tokens', 'read_tokens', 'open_tokens']
 
 # %% ../nbs/24_tokens.ipynb #tokens-imp
 import codecs,errno,gzip,hashlib,io,itertools,json,os,re,sys,time,zlib
@@ -515,6 +515,22 @@ def _take_up(pieces, tally, f, note, about):
             f"The text changed while {note.with_suffix('').name} was being made; "
             "start again: what was made of the old text is removed.")
     f.truncate(tally.tokens*size)
+
+# %% ../nbs/24_tokens.ipynb #tokens-memory
+def read_tokens(
+    texts,                   # A `TextFile`, or another iterator of strings
+    tokenizer:TextTokenizer, # Turns them into ids
+) -> tuple:                  # (n_tokens,) int64, and what the header would say
+    "Turn a text into ids, in memory."
+    tally,found = _Tally(),[]
+    pieces = cut(texts, most=tokenizer.longest)
+    while batch := list(itertools.islice(pieces, 8)):
+        for piece in batch: tally.read(piece)
+        found += tokenizer.ids_of(batch)
+    tally.tokens = sum(map(len, found))
+    if not tally.tokens: raise EmptyText("The text is empty: there is no word in it.")
+    ids = torch.as_tensor(np.concatenate(found).astype(np.int64))
+    return ids, tally.as_dict()
 
 # %% ../nbs/24_tokens.ipynb #tokens-bar
 @contextmanager

@@ -1,0 +1,329 @@
+"Text: parts from files, every token scored once, the same perplexity by three ways, and input that is refused."
+import csv
+import errno
+import io
+import math
+import os
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from conftest import corpora
+from fastai.metrics import Perplexity
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from lm_from_scratch import tokens
+from lm_from_scratch.all import *
+
+quick = settings(max_examples=40, deadline=None)
+LINES = ''.join(f'the {a} {b} sat on the {c} .\n' for a in ('old', 'red', 'big') for b in ('cat', 'dog', 'cow') for c in ('mat', 'hat', 'car', 'log'))*4
+WAYS = dict(words=dict(eos='<eos>'), punctuation={}, chars={}, bpe=dict(max_words=270))
+
+
+def model_of(corpus, seed=0, **kwargs):
+    torch.manual_seed(seed)
+    return LanguageModel(len(corpus.vocab), 12, rnn='lstm', **kwargs).double()
+
+
+def corpus_of(kind='bpe', **kwargs): return text_corpus([LINES], kind=kind, **{**WAYS[kind], **kwargs})
+
+
+# ---- three ways to one perplexity
+
+def by_torch(model, part):
+    "All of the text in one call of PyTorch's layers."
+    ids = part.ids.long()
+    if getattr(part.vocab, 'eos', None): ids = torch.cat([part.vocab.encode([part.vocab.eos]), ids])
+    with torch.no_grad(): out = model.h_o(model.rnn(model.i_h(ids[None, :-1]))[0])
+    return math.exp(float(nn.functional.cross_entropy(out[0], ids[1:])))
+
+
+def by_hand(model, part):
+    "In NumPy, a token at a time, from the equations of the LSTM."
+    W = {k: v.detach().numpy() for k,v in model.state_dict().items()}
+    ids = part.ids.tolist()
+    if getattr(part.vocab, 'eos', None): ids = [part.vocab[part.vocab.eos], *ids]
+    h,c,nats = np.zeros(12),np.zeros(12),[]
+    def sigmoid(a): return 1/(1+np.exp(-a))
+    for word,following in zip(ids, ids[1:]):
+        a = W['rnn.weight_ih_l0'] @ W['i_h.weight'][word] + W['rnn.bias_ih_l0'] + W['rnn.weight_hh_l0'] @ h + W['rnn.bias_hh_l0']
+        i,f,g,o = np.split(a, 4)
+        c = sigmoid(f)*c + sigmoid(i)*np.tanh(g)
+        h = sigmoid(o)*np.tanh(c)
+        s = W['h_o.weight'] @ h + W['h_o.bias']
+        nats.append(np.log(np.exp(s - s.max()).sum()) + s.max() - s[following])
+    return math.exp(math.fsum(nats)/len(nats))
+
+
+@pytest.mark.parametrize('kind', WAYS)
+def test_one_checkpoint_three_ways(kind):
+    corpus = corpus_of(kind)
+    model = model_of(corpus)
+    ours = evaluate(model, corpus.valid).perplexity
+    assert abs(by_torch(model, corpus.valid)/ours - 1) < 1e-9 and abs(by_hand(model, corpus.valid)/ours - 1) < 1e-9
+
+
+@quick
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 12), st.booleans())
+def test_every_token_once_at_any_chunk(n, rows, chunk, eos):
+    ids = torch.randint(3, (n,), generator=torch.Generator().manual_seed(n))
+    vocab = TextTokenizer.train('a b\n', 'words', eos='<eos>') if eos else TextTokenizer.train('a b c', 'words')
+    scored = n - (not eos)
+    part = TextPart(ids, vocab)
+    model = LanguageModel(3, 4, rnn='lstm').double()
+    if scored < rows:
+        with pytest.raises(CorpusTooSmall, match=f'at least {rows + (not eos)}'): evaluate(model, part, rows, chunk)
+        return
+    score = evaluate(model, part, rows, chunk)
+    whole = ids if not eos else torch.cat([vocab.encode(['<eos>']), ids])
+    total,length = [],-(-scored//rows)
+    for at in range(0, scored, length):                                                    # each row cold, in one call
+        row = whole[at:at+length+1]
+        with torch.no_grad(): out = model.h_o(model.rnn(model.i_h(row[None, :-1]))[0])
+        total.append(float(nn.functional.cross_entropy(out[0], row[1:], reduction='sum')))
+    assert score.tokens == scored and abs(score.total - math.fsum(total)) < 1e-9*max(1, score.total)
+    sizes = [max(0, min(length, scored - r*length)) for r in range(rows)]
+    assert abs(sum(b*k for b,k in zip(score.by_row, sizes) if k) - score.total) < 1e-9*max(1, score.total)
+
+
+def test_bits():
+    corpus = text_corpus(['naïve äöü '*50], kind='chars', valid_pct=.2)
+    n = len(corpus.vocab)
+    model = LanguageModel(n, 4, rnn='lstm').double()
+    for p in model.parameters(): p.data.zero_()
+    s = evaluate(model, corpus.valid)
+    assert math.isclose(s.perplexity, n) and math.isclose(s.bits_per_char, math.log2(n)) and s.tokens == s.characters == 99
+    text = ('naïve äöü '*50)[400:]
+    assert s.bytes == len(text.encode()) - 1 and math.isclose(s.bits_per_byte, s.total/math.log(2)/s.bytes)
+    assert s.row()['sha256'] == corpus.heads['valid']['sha256'] and s.row()['tokens'] == 99
+
+
+def test_bytes_do_not_depend_on_the_tokens():
+    found = {k: evaluate(model_of(c := corpus_of(k)), c.valid) for k in WAYS}
+    assert {s.sha256 for k,s in found.items() if k != 'chars'} == {found['bpe'].sha256}
+    assert found['words'].bytes == found['bpe'].bytes + len(corpus_of('bpe').vocab[int(corpus_of('bpe').valid_ids[0])])
+
+
+def test_the_model_is_as_it_was():
+    corpus = corpus_of()
+    learn = lm_learner(lm_dataloaders(corpus, bs=4, seq_len=8), model_of(corpus, p=.5).float())
+    m = learn.model
+    m.train(); m.drop.eval(); m(torch.zeros(3, 5, dtype=torch.long))
+    state,weights,calls = m.h,{k: v.clone() for k,v in m.state_dict().items()},[]
+    hook = m.register_forward_hook(lambda *a: calls.append(1))
+    for f in (evaluate, evaluate_cache, evaluate_dynamic): f(learn, corpus.valid)
+    assert m.h is state and m.training and not m.drop.training and len(m._forward_hooks) == 1 and calls
+    hook.remove()
+    assert all(torch.equal(v, weights[k]) for k,v in m.state_dict().items()) and all(p.grad is None for p in m.parameters())
+
+
+def test_the_metric_agrees():
+    corpus = corpus_of()
+    for drop_last in (True, False):
+        learn = lm_learner(lm_dataloaders(corpus, bs=3, seq_len=7, drop_last=drop_last), model_of(corpus).float(), metrics=[TokenPerplexity(), Perplexity()])
+        with learn.no_bar(), learn.no_logging(): _,ours,theirs = learn.validate()
+        x,_ = zip(*learn.dls.valid)
+        rows = sum(b.shape[1] for b in x)
+        exact = evaluate(learn, TextPart(learn.dls.valid.items[0][:3*rows+1]), rows=3)
+        assert abs(ours/exact.perplexity - 1) < 1e-6 and (abs(theirs/ours - 1) < 1e-6) == drop_last
+        assert np.allclose(learn.metrics[0].by_row/rows, exact.by_row, atol=1e-5)
+
+
+# ---- own words
+
+@pytest.mark.parametrize('kind', WAYS)
+def test_what_it_says_is_scored_as_it_was_said(kind):
+    corpus = corpus_of(kind)
+    model = model_of(corpus)
+    first = corpus.vocab.words[3]
+    words,logps = zip(*generate_stream(model, [first], 300, 1., seed=1, logprobs=True, vocab=corpus.vocab))
+    ids = corpus.vocab.encode([first, *words])
+    assert abs(evaluate(model, ids).total + math.fsum(logps)) < 1e-9*300
+
+
+def test_its_own_text_is_as_surprising_as_the_held_out_one():
+    "A source that is known: what the trained model writes costs it what the source's text costs it."
+    torch.manual_seed(0)
+    ids = torch.tensor([0])
+    table = torch.randn(8, 8).mul(1.5).softmax(-1)
+    for _ in range(12_000): ids = torch.cat([ids, table[ids[-1]].multinomial(1)])
+    corpus = Corpus(ids[:10_000], Vocab(list('abcdefgh')), valid_ids=ids[10_000:])
+    learn = lm_learner(lm_dataloaders(corpus, bs=16, seq_len=16), LanguageModel(8, 16, rnn='lstm'))
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(6, 2e-2)
+    said = list(generate_stream(learn, 'a', 2000, 1., seed=0))
+    own,held = evaluate(learn, corpus.vocab.encode(said)).nats,evaluate(learn, corpus.valid_ids).nats
+    assert abs(own - held) < .12 and held < math.log(8) - .3
+
+
+@pytest.mark.parametrize('kind', WAYS)
+def test_generated_text_is_written_as_people_write(kind):
+    corpus = corpus_of(kind)
+    text = generate(model_of(corpus), 'the old cat', 5, vocab=corpus.vocab)
+    assert text.startswith('the old cat') and (kind != 'chars' or len(text) == 16)
+
+
+# ---- cache and dynamic evaluation
+
+def test_cache_by_hand():
+    corpus = corpus_of()
+    model,part = model_of(corpus),TextPart(corpus.valid_ids[:60], corpus.vocab)
+    with torch.no_grad(): scores,raw,_ = model(part.ids[None, :-1])
+    p,states,y = scores[0].softmax(-1),raw[0],part.ids[1:]
+    for theta,lam,window in ((.3, .2, 500), (2., .5, 7)):
+        total = 0
+        for t in range(len(y)):
+            past = range(max(0, t-window), t)
+            w = torch.tensor([theta*float(states[t] @ states[j]) for j in past], dtype=torch.float64).softmax(0)
+            found = sum(float(w[k]) for k,j in enumerate(past) if y[j] == y[t])
+            total -= math.log((1-lam)*float(p[t, y[t]]) + lam*found)
+        for chunk in (1, 7, 100): assert abs(evaluate_cache(model, part, theta, lam, window, chunk).total - total) < 1e-8
+
+
+def test_nothing_adapted_is_evaluate():
+    corpus = corpus_of(); model = model_of(corpus)
+    plain = evaluate(model, corpus.valid).total
+    assert abs(evaluate_cache(model, corpus.valid, lam=0.).total - plain) < 1e-8 and abs(evaluate_dynamic(model, corpus.valid, lr=0.).total - plain) < 1e-8
+    assert evaluate_dynamic(model, corpus.valid, lr=.5).total < plain                      # an untrained model learns from what it reads
+
+
+def test_judged_before_it_learns():
+    "The last stretch may say what it likes: the ones before it are judged the same."
+    corpus = corpus_of(); model = model_of(corpus)
+    ids = corpus.valid_ids[:61]
+    a = evaluate_dynamic(model, ids[:41], lr=.5, chunk=20).total
+    b = evaluate_dynamic(model, torch.cat([ids[:41], ids[:20]]), lr=.5, chunk=20).total
+    c = evaluate_dynamic(model, torch.cat([ids[:41], ids[20:40]]), lr=.5, chunk=20).total
+    assert b != c and min(b, c) > a
+
+
+# ---- parts
+
+def files(folder, **texts):
+    for name,text in texts.items(): (folder/f'{name}.txt').write_text(text, encoding='utf-8')
+    return folder
+
+
+def test_one_file_three_files_a_folder(tmp_path):
+    files(tmp_path, train='a b a b c c\n', valid='a c\n', test='b b zebra\n')
+    three = text_corpus(tmp_path/'train.txt', tmp_path/'valid.txt', tmp_path/'test.txt', eos='<eos>', min_freq=1)
+    folder = text_corpus(tmp_path, eos='<eos>', min_freq=1)
+    for c in (three, folder):
+        assert [c.vocab.decode(p.ids) for p in (c.train, c.valid, c.test)] == ['a b a b c c\n', 'a c\n', 'b b <unk>\n'] and 'zebra' not in c.vocab
+        assert len(c.test) == 4 and evaluate(model_of(c), c.test).unknown == 1
+    one = text_corpus(files(tmp_path, all=LINES)/'all.txt', valid_pct=.25, test_pct=.25)
+    texts = [one.heads[k]['characters'] for k in ('train', 'valid', 'test')]
+    assert sum(texts) == len(LINES) and all(LINES[:n].endswith('\n') for n in (texts[0], texts[0]+texts[1])) and abs(texts[0]/len(LINES) - .5) < .02
+
+
+@pytest.mark.parametrize('names', [('ptb.train', 'ptb.valid', 'ptb.test'), ('wiki.train', 'wiki.val', 'wiki.test'), ('train', 'dev', 'test')])
+def test_names_of_parts(tmp_path, names):
+    c = text_corpus(files(tmp_path, **{n: LINES for n in names}))
+    assert len(c.train) == len(c.valid) == len(c.test)
+
+
+def test_a_folder_of_texts(tmp_path):
+    c = text_corpus(files(tmp_path, one=LINES, two=LINES[::-1]), kind='chars')
+    assert len(c.train) + len(c.valid) == 2*len(LINES) + (not LINES.endswith('\n'))
+
+
+def test_characters_are_cut_exactly():
+    c = text_corpus(['abcdefghij'*37], kind='chars')
+    assert (len(c.train), len(c.valid)) == (333, 37)
+
+
+def test_tables_as_fastai_stores_them(tmp_path):
+    articles = ['the cat "sat"\non the mat\n', 'a, b\n'*50_000]
+    for name in ('train', 'test'):
+        with open(tmp_path/f'{name}.csv', 'w', newline='') as f: csv.writer(f).writerows([[a] for a in articles])
+    c = text_corpus(tmp_path/'train.csv', valid=tmp_path/'test.csv', kind='bpe', max_words=300)
+    assert c.vocab.decode(c.valid_ids) == c.vocab.decode(c.ids) == ''.join(articles)
+
+
+def test_stdin(monkeypatch):
+    monkeypatch.setattr(sys, 'stdin', SimpleNamespace(buffer=io.BytesIO(LINES.encode())))
+    c = text_corpus('-', kind='chars')
+    assert c.vocab.decode(torch.cat([c.ids, c.valid_ids])) == LINES
+
+
+def test_mapped_is_the_same_and_made_once(tmp_path, monkeypatch):
+    files(tmp_path, all=LINES)
+    for kind in WAYS:
+        memory = text_corpus(tmp_path/'all.txt', kind=kind, **WAYS[kind])
+        mapped = text_corpus(tmp_path/'all.txt', kind=kind, folder=tmp_path/kind, **WAYS[kind])
+        assert mapped.ids.dtype == torch.uint16 and torch.equal(mapped.ids.long(), memory.ids) and mapped.vocab == memory.vocab
+        a,b = (lm_dataloaders(c, bs=4, seq_len=8) for c in (memory, mapped))
+        for (x,y),(u,v) in zip(a.train, b.train, strict=True): assert torch.equal(x, u) and torch.equal(y, v) and u.dtype == torch.int64
+        model = model_of(memory)
+        assert evaluate(model, memory.valid).row() == evaluate(model, mapped.valid).row() == evaluate(model, open_corpus(tmp_path/kind).valid).row()
+    def never(*args): raise AssertionError("tokenized a second time")
+    with monkeypatch.context() as m:
+        m.setattr(TextTokenizer, 'ids_of', never)
+        text_corpus(tmp_path/'all.txt', kind='bpe', folder=tmp_path/'bpe', **WAYS['bpe'])
+    files(tmp_path, all=LINES + 'one more line\n')                                          # another text
+    assert len(text_corpus(tmp_path/'all.txt', kind='chars', folder=tmp_path/'chars').ids) == int(.9*(len(LINES)+14))
+
+
+def test_trains_on_a_mapped_text(tmp_path):
+    c = text_corpus([LINES], kind='chars', folder=tmp_path)
+    learn = lm_learner(lm_dataloaders(c, bs=4, seq_len=16), LanguageModel(len(c.vocab), 16, rnn='lstm'), metrics=TokenPerplexity())
+    before = evaluate(learn, c.valid).nats
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(2, 2e-2)
+    assert evaluate(learn, c.valid).nats < before - .5
+
+
+# ---- bad input
+
+def left(folder): return sorted(p.name for p in folder.iterdir())
+
+
+@pytest.mark.parametrize('make, says', [
+    (lambda d: text_corpus(d/'none.txt'), 'There is no text file at'), (lambda d: text_corpus(files(d, x='')/'x.txt'), 'too few for a train part'), (lambda d: text_corpus(['word']), 'too few for a valid part'),
+    (lambda d: text_corpus(files(d, train='a b'), eos='<eos>'), 'no validation part'), (lambda d: text_corpus(files(d, valid='a', test='b')), 'no training part, only: valid, test'), (lambda d: text_corpus(files(d, train='a', train_2='b')), "2 files for the part 'train'"),
+    (lambda d: text_corpus([LINES], valid=['']), 'valid: The text is empty'), (lambda d: text_corpus([LINES], valid=['€'], kind='chars'), "valid: The word '€' is not among"), (lambda d: text_corpus([LINES], kind='letters'), 'no tokens of the kind'),
+    (lambda d: text_corpus([LINES], valid_pct=.6, test_pct=.4), 'must leave something to train on'), (lambda d: text_corpus([LINES], valid_pct=1.), 'valid_pct must be'), (lambda d: text_corpus(['a b c\n'*9], min_freq=99), 'no word to learn'),
+    (lambda d: lm_dataloaders(text_corpus([LINES], kind='chars'), bs=5000), 'needs?.* at least 10,000|need at least 10,000')])
+def test_refused_in_a_sentence(tmp_path, make, says):
+    with pytest.raises(LMError, match=says) as e: make(tmp_path)
+    assert '\n' not in str(e.value)
+
+
+def test_a_model_of_another_vocabulary():
+    corpus = corpus_of()
+    for n in (len(corpus.vocab)+1, len(corpus.vocab)-1, 5):
+        with pytest.raises(InvalidSize, match='vocabulary'): evaluate(LanguageModel(n, 4, rnn='lstm'), corpus.valid)
+    with pytest.raises(LMError, match='predicts after every word'): evaluate(StatefulRNN(len(corpus.vocab), 4), corpus.valid)
+    with pytest.raises(LMError, match='needs a model that carries a state'): evaluate(nn.Linear(2, 2), corpus.valid)
+    with pytest.raises(InvalidSize, match='rows must be'): evaluate(model_of(corpus), corpus.valid, rows=0)
+    model = model_of(corpus); model.h_o.bias.data.fill_(math.nan)
+    with pytest.raises(LMError, match='diverged'): evaluate(model, corpus.valid)
+
+
+def test_a_tokenizer_of_another_vocabulary(tmp_path):
+    text_corpus([LINES], kind='chars', folder=tmp_path)
+    TextTokenizer.train('abc', 'chars').save(tmp_path/'tokenizer.json')
+    with pytest.raises(LMError, match='made by another tokenizer'): open_corpus(tmp_path)
+
+
+def test_no_space_left(tmp_path, monkeypatch):
+    class Full(io.FileIO):
+        def write(self, data): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr(tokens, 'open', lambda path, mode: Full(path, mode) if 'a' in mode else open(path, mode), raising=False)
+    with pytest.raises(TextFileError, match='the disk is full'): text_corpus([LINES], kind='chars', folder=tmp_path/'out')
+    assert left(tmp_path/'out') == ['corpus.json', 'tokenizer.json']                       # no tokens, whole or in part
+
+
+# ---- the corpora, where they are
+
+def test_penn_treebank():
+    c = text_corpus(corpora('ptb'), eos='<eos>')
+    assert [len(p) for p in (c.train, c.valid, c.test)] == [929_589, 73_760, 82_430] and len(c.vocab) == 10_000
+    assert evaluate(LanguageModel(10_000, 4, rnn='lstm'), TextPart(c.valid.ids[:500], c.vocab)).tokens == 500
+
+
+def test_shakespeare():
+    c = text_corpus(corpora('shakespeare/input.txt'), kind='chars')
+    assert (len(c.train), len(c.valid), len(c.vocab)) == (1_003_854, 111_540, 65)
