@@ -14,6 +14,7 @@ from .state import *
 from .every_word import *
 from .tokens import *
 from .multilayer import *
+from .learner import *
 from .lstm import *
 from .fast_lstm import *
 from .gru import *
@@ -38,7 +39,7 @@ evaluate Score evaluate_cache evaluate_dynamic TokenPerplexity
 Learner DataLoaders Callback CrossEntropyLossFlat accuracy Perplexity set_seed load_learner
 SaveModelCallback EarlyStoppingCallback ReduceLROnPlateau TerminateOnNaNCallback
 CSVLogger ShowGraphCallback GradientClip ModelResetter RNNRegularizer
-lm_learner LMTextLearner lm_splitter TakePrediction ActivationRegularizer
+lm_learner LMLearner LMTextLearner lm_splitter TakePrediction ActivationRegularizer
 run_seed compare summarize show_results
 
 UnrolledRNN LoopRNN Stateful StatefulRNN EveryWordRNN RNNS RNNCell Recurrent LanguageModel

@@ -20,6 +20,7 @@ from functools import partial
 from fastai.basics import *
 from .errors import *
 from .data import *
+from .state import *
 
 # %% ../nbs/10_copying.ipynb #c58c448d
 TIES = 'twenty thirty forty fifty sixty seventy eighty ninety'.split()
@@ -52,7 +53,7 @@ def accuracy_by(
 ) -> pd.DataFrame: # A row a kind: share of the targets, accuracy, share of the errors
     "Accuracy of each kind of target, and its share of the errors."
     t = pd.DataFrame(dict(kind=list(labels), hit=hit.flatten().float().tolist()))
-    g = t.groupby('kind', sort=False)['hit']
+    g = t.groupby('kind', sort=False, dropna=False)['hit']
     n = g.count()
     wrong = n - g.sum()
     return pd.DataFrame({'of the targets': n/n.sum(), 'accuracy': g.mean(),
@@ -65,13 +66,11 @@ def read_rows(
     dl,    # Batches of a stream
 ) -> tuple: # The model's guesses and the right words, (n_rows, n_words read) both
     "Read a stream's rows from left to right, from a cold state; guess each next word."
-    model.eval()
-    model.reset()
     guess,right = [],[]
-    for x,y in dl:
-        guess.append(scores_of(model(x)).argmax(-1))
-        right.append(y)
-    model.reset()
+    with lent(model) as model, same_dice(dl):  # the state, the mode, the dice come back
+        for x,y in dl:
+            guess.append(scores_of(model(x)).argmax(-1))
+            right.append(y)
     return torch.cat(guess, dim=1), torch.cat(right, dim=1)
 
 # %% ../nbs/10_copying.ipynb #b833abf9
@@ -161,7 +160,7 @@ def trade_words(
 ):           # (n,) ids
     "Random pairs of words trade places in the whole row."
     new = torch.arange(habits.n_words)
-    chosen = torch.randperm(habits.n_words)[:2*pairs]
+    chosen = torch.randperm(habits.n_words)[:2*min(pairs, habits.n_words//2)]
     new[chosen] = chosen.view(-1, 2).flip(1).flatten()
     return new[row]
 
@@ -223,11 +222,9 @@ class Rewrite:
         how=borrow,     # (row, habits) → row, such as `trade_before`
         share:float=.8, # Probability that a row is rewritten
     ):
-        if not 0 <= share <= 1:
-            raise InvalidSize(f"share must be from 0 to 1, not {share!r}.")
         self.habits = Habits(ids, n_words)
         self.how = how
-        self.share = share
+        self.share = check_number('share', share, least=0, most=1)
 
     def __call__(self, rows): # (bs, n) → (bs, n)
         def new(row):
@@ -251,7 +248,7 @@ def moving_dataloaders(
     dl = MovingDL([train], moving, rewrite, bs=bs, seq_len=seq_len,
                   every_word=dls.train.every_word, device=dls.device)
     new = DataLoaders(dl, dls.valid)
-    new.vocab = corpus.vocab
+    new.vocab = dl.vocab = corpus.vocab
     return new
 
 # %% ../nbs/10_copying.ipynb #07c36f0c
@@ -324,9 +321,8 @@ def write_words(
     prompt:str,   # What it reads first
 ):                # Words, without end
     "Read `prompt`, then write on: always the likeliest word."
-    model.eval()
-    model.reset()
     new = vocab.encode(prompt).to(next(model.parameters()).device)
+    with lent(model) as m: model = deepcopy(m)  # a copy writes
     while True:
         new = scores_of(model(new[None]))[0, -1].argmax()[None]
         yield vocab[int(new)]
@@ -346,9 +342,7 @@ def count_on(
     # the text has no line for 8000
     prompt = ' . '.join(number_words(i) for i in numbers if i != 8000) + ' .'
     words = write_words(model, vocab or human_numbers().vocab, prompt)
-    res = count_right(words, start, limit)
-    model.reset()
-    return res
+    return count_right(words, start, limit)
 
 # %% ../nbs/10_copying.ipynb #b9177677
 @torch.no_grad()
@@ -360,20 +354,15 @@ def warm_hits(
     "Read the whole text in one row, the state carried into the held-out text."
     train,valid = corpus.split(seq_len)
     text = torch.cat([train, valid])
-    model.eval()
-    model.reset()
     pieces = text[:-1].split(4096)
-    guess = torch.cat([scores_of(model(x[None]))[0].argmax(-1) for x in pieces])
-    model.reset()
+    with lent(model) as m:
+        guess = torch.cat([scores_of(m(x[None]))[0].argmax(-1) for x in pieces])
     return guess[len(train)-1:] == valid
 
 # %% ../nbs/10_copying.ipynb #9f766734
 def deepcopy_cold(model): # A language model
     "A copy that carries nothing, ready to be asked; the model itself stays as it is."
-    h = model.h
-    model.h = None
-    try: return deepcopy(model).eval()
-    finally: model.h = h
+    with lent(model) as m: return deepcopy(m)
 
 # %% ../nbs/10_copying.ipynb #cd78584b
 def cache_guesses(
@@ -384,10 +373,10 @@ def cache_guesses(
     in_order:bool=True, # Remember earlier rows as well, or only the row so far?
 ) -> Tensor:            # (n_rows, n)
     "Guesses with a continuous cache: mix in the words that came after similar states."
-    x,y = rows_of(dl)
+    with same_dice(dl): x,y = rows_of(dl)
     with torch.no_grad(): scores,_,states = deepcopy_cold(model)(x)
     probs = scores.softmax(-1)                               # (n_rows, n, n_words)
-    words = F.one_hot(y, scores.shape[-1]).float()           # what came after each
+    words = F.one_hot(y, scores.shape[-1]).to(probs)          # what came after each
     n = x.shape[1]
     # in the row that is read, at t, only the words before t are known
     unknown = torch.ones(n, n, device=x.device).triu().bool()
@@ -411,7 +400,7 @@ def dynamic_guesses(
     names=('',),        # Adapt only parameters whose name begins so
 ) -> Tensor:            # (n_rows, n)
     "Guesses with dynamic evaluation: judge a batch, then take a step of SGD on it."
-    x,y = rows_of(dl)
+    with same_dice(dl): x,y = rows_of(dl)
     reader = deepcopy_cold(model)
     named = reader.named_parameters()
     params = [p for name,p in named if name.startswith(tuple(names))]

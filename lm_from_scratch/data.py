@@ -6,9 +6,11 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/data.html.md"""
 
 # %% auto #0
 __all__ = ['ones', 'tens', 'number_words', 'Vocab', 'Corpus', 'human_numbers', 'sequences', 'nword_dataloaders', 'StreamDL',
-           'lm_dataloaders', 'show_stream']
+           'same_dice', 'first_batch', 'words_table', 'lm_dataloaders', 'show_stream']
 
 # %% ../nbs/00_data.ipynb #6fdc3331
+import codecs
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 import torch
@@ -73,6 +75,8 @@ def __getitem__(self:Vocab, item): # A word, or an id
             raise UnknownWord(f"The word {item!r} is not among the {len(self)} words "
                 "of the vocabulary; use a known word, or a vocabulary with `unk`.")
         return i
+    if not hasattr(item, '__index__'):
+        raise LMError(f"A vocabulary is asked for a word or an id, not for {item!r}.")
     if not 0 <= item < len(self):
         raise UnknownId(f"The token id {int(item)} is outside the vocabulary: its "
             f"{len(self)} words have the ids 0 to {len(self)-1}.")
@@ -227,6 +231,7 @@ def nword_dataloaders(
 # %% ../nbs/00_data.ipynb #b4e300b3
 class StreamDL(LMDataLoader):
     "`LMDataLoader` over one stream, its batches cut by strided views."
+    vocab = None                      # its words, where they are known
     def __init__(self, dataset, every_word=True, **kwargs):
         super().__init__(dataset, **kwargs)
         self.every_word = every_word  # else: one target, after the last word
@@ -247,7 +252,48 @@ class StreamDL(LMDataLoader):
             ys = ahead[:, 1:].split(self.seq_len, dim=1)
             for x,y in zip(xs, ys): yield x, (y if self.every_word else y[:, -1])
     def new(self, dataset=None, **kwargs):
-        return super().new(dataset, every_word=self.every_word, **kwargs)
+        dl = super().new(dataset, every_word=self.every_word, **kwargs)
+        dl.vocab = self.vocab
+        return dl
+
+# %% ../nbs/00_data.ipynb #keptdice
+@contextmanager
+def same_dice(dl):
+    "Look into a loader; random numbers, PyTorch's and its own, stay what they were."
+    rng = getattr(dl, 'rng', None)
+    state = rng and rng.getstate()
+    with torch.random.fork_rng(devices=[]):
+        try: yield
+        finally:
+            if rng:
+                rng.setstate(state)
+                dl.rng = rng
+
+def first_batch(dl):
+    "The first batch of a loader; the dice stay as they are."
+    if not hasattr(dl, 'one_batch'): return next(iter(dl))
+    with same_dice(dl): return dl.one_batch()
+
+def words_table(vocab, max_n, **columns):  # name → (n_rows, …) ids
+    "The first rows of some columns of ids, in words."
+    return pd.DataFrame({name: [vocab.decode(row) for row in ids[:max_n]]
+                         for name,ids in columns.items()})
+
+# %% ../nbs/00_data.ipynb #keptshow
+@patch
+def show_batch(self:StreamDL,
+    b=None,        # A batch; `None`: the first one
+    max_n:int=4,   # Rows to show
+    show=True,     # fastai's callers ask for its parts
+    **kwargs,      # For fastai's callers
+):
+    "What a batch reads and what follows, in words."
+    if not show: return super(StreamDL, self).show_batch(b, max_n, show=False, **kwargs)
+    if self.vocab is None:
+        raise LMError("This stream does not know its words: set `dl.vocab`, "
+                      "as `lm_dataloaders` does.")
+    x,y = first_batch(self) if b is None else b
+    return words_table(self.vocab, check_size('max_n', max_n), read=x, follows=y)
 
 # %% ../nbs/00_data.ipynb #0d1e0001
 def _whole_batches(ids, bs, seq_len):
@@ -279,14 +325,15 @@ def lm_dataloaders(
         loaders.append(StreamDL([ids], bs=bs, seq_len=seq_len, every_word=every_word,
                                 device=device))
     dls = DataLoaders(*loaders)
-    dls.vocab = corpus.vocab
+    for o in (dls, *loaders): o.vocab = corpus.vocab
     return dls
 
 # %% ../nbs/00_data.ipynb #0d1e0002
 def _draw_word(ax, col, row, word, shade):
     box = plt.Rectangle((col, row-.45), 1, .9, color=shade, ec='white', lw=.5)
     ax.add_patch(box)
-    ax.text(col+.5, row, word, ha='center', va='center', fontsize=8, color='#202020')
+    ax.text(col+.5, row, word, ha='center', va='center', fontsize=8, color='#202020',
+            parse_math=False)  # a dollar is a dollar
 
 # %% ../nbs/00_data.ipynb #504f9c8f
 def show_stream(
@@ -297,7 +344,7 @@ def show_stream(
     ax=None,         # Axes to draw on
 ):
     "Draw the first rows of the first batches: a line of words a row, a shade a batch."
-    xs = [x[:n_rows] for x,_ in itertools.islice(dl, n_batches)]
+    with same_dice(dl): xs = [x[:n_rows] for x,_ in itertools.islice(dl, n_batches)]
     n_rows,n_cols = len(xs[0]),sum(x.shape[1] for x in xs)
     if ax is None: _,ax = plt.subplots(figsize=(1.05*n_cols, .5*n_rows + .3))
     shades = '#cfe3f7', '#fde3c2', '#d7efd3'
@@ -314,21 +361,30 @@ def show_stream(
     ax.tick_params(length=0)
     return ax
 
+# %% ../nbs/00_data.ipynb #keptpath
+def _text_path(path, encoding):
+    try: codecs.lookup(encoding)
+    except (LookupError, TypeError) as e:
+        raise TextFileError(f"There is no encoding {encoding!r}.") from e
+    try: path = Path(path).expanduser()
+    except (TypeError, RuntimeError) as e:
+        raise TextFileError(f"{path!r} is no path of a text file: {e}.") from e
+    if not path.exists() or path.is_dir():
+        raise TextFileError(f"There is no text file at {path}; check the path.")
+    return path
+
 # %% ../nbs/00_data.ipynb #5136d77b
 @patch(cls_method=True)
 def from_file(cls:Corpus,
-    path,     # A text file in UTF-8
-    **kwargs, # Passed to `Corpus.from_text`
+    path,             # A text file
+    encoding='utf-8', # How it is written
+    **kwargs,         # Passed to `Corpus.from_text`
 ) -> Corpus:
     "Read a text file and number its words."
-    path = Path(path).expanduser()
-    if not path.exists() or path.is_dir():
-        raise TextFileError(f"There is no text file at {path}; check the path.")
-    try: text = path.read_text(encoding='utf-8-sig')  # some editors begin with a mark
-    except UnicodeDecodeError as e:
-        raise TextFileError(f"{path} is not UTF-8 text (byte {e.start} does not fit); "
-                            "save it as UTF-8 first.") from e
+    path = _text_path(path, encoding)
+    with file_errors(path, encoding=encoding): text = path.read_text(encoding=encoding)
+    text = text.removeprefix('\ufeff')  # some editors begin with a mark
     if '\0' in text:
         raise TextFileError(f"{path} holds zero bytes, as UTF-16 text and binary files "
-                            "do; save it as UTF-8 text first.")
+                            "do; name its `encoding`, or save it as UTF-8 text first.")
     return cls.from_text(text, **{'name': path.name, **kwargs})

@@ -77,6 +77,7 @@ def check_share(
 def file_errors(
     path,             # The file
     doing:str='read', # 'read' or 'written'
+    encoding='utf-8', # How its text is written
 ):
     "Turn what goes wrong with a file into one sentence that names it."
     try: yield
@@ -87,8 +88,10 @@ def file_errors(
                             "are taken for each other there.") from e
     except PermissionError as e:
         raise TextFileError(f"{path} cannot be {doing}: no permission.") from e
-    except UnicodeDecodeError as e:
-        raise TextFileError(f"{path} is no UTF-8 text (byte {e.start}).") from e
+    except UnicodeError as e:
+        at = f'byte {e.start} does not fit' if hasattr(e, 'start') else e
+        raise TextFileError(f"{path} is not {encoding.upper()} text ({at}); name "
+                            "another encoding, or save it as UTF-8 first.") from e
     except OSError as e:
         full = e.errno in (errno.ENOSPC, errno.EDQUOT)
         why = 'the disk is full; what it held is still there' if full else e.strerror

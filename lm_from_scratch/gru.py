@@ -33,7 +33,7 @@ class GRUCell(Module):
         self.reset_after = reset_after
     def forward(self, x, h):     # x: (bs, n_in), h: (bs, n_hidden)
         step = self.after if self.reset_after else self.before
-        h = step(*self.i_h(x).chunk(3, dim=1), h)
+        h = step(*self.i_h(x).chunk(3, dim=1), one_state(x, h))
         return h, h              # the output, the new state
 
 # %% ../nbs/06_gru.ipynb #eae425e0

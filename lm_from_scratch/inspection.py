@@ -10,7 +10,6 @@ __all__ = ['lstm_states', 'read_states', 'show_states', 'mutual_information', 'r
 
 # %% ../nbs/22_inspection.ipynb #2d397524
 import math
-from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 from torch import nn, Tensor
@@ -75,6 +74,7 @@ def read_states(
     clamp:dict=None, # Layer → (units, values): cell states that are held still
 ) -> dict:           # As `lstm_states`, and 'scores' (bs, seq_len, n_words)
     "All gates and states while a model reads from a fresh state; it is left as it was."
+    model = unwrapped(model)
     if not all(hasattr(model, name) for name in ('i_h', 'rnn', 'h_o')): raise LMError(
         "read_states needs a LanguageModel: embedding i_h, layers rnn, decoder h_o.")
     ids = torch.as_tensor(ids)
@@ -103,7 +103,7 @@ def show_states(
     cmap = 'RdBu_r' if lo < 0 else 'Blues'
     im = ax.imshow(values.T, aspect='auto', cmap=cmap, vmin=lo, vmax=hi,
                    interpolation='nearest')
-    ax.set_xticks(range(n), words, rotation=90, fontsize=8)
+    ax.set_xticks(range(n), map(str, words), rotation=90, fontsize=8, parse_math=False)
     names = range(n_units) if units is None else [int(u) for u in units]
     ax.set_yticks(range(n_units), names, fontsize=7)
     ax.set(title=title, ylabel='unit')
@@ -117,16 +117,41 @@ def mutual_information(
     bins:int=8,    # Bins that the values of a unit are sorted into
 ) -> Tensor:       # (units,) bits
     "Mutual information between the value of each unit and a label."
-    codes = torch.as_tensor(pd.factorize(np.asarray(list(labels), dtype=object))[0])
+    codes = torch.tensor(_codes(labels)[0])
     values = torch.as_tensor(values).detach().cpu().double()
     if len(values) != len(codes): raise InvalidSize(f"There are {len(values)} values "
         f"and {len(codes)} labels; they must be as many.")
     if not len(codes): raise EmptyText("Mutual information needs at least one value.")
+    if not values.isfinite().all(): raise LMError("Some values are not finite numbers: "
+        "what a unit that has diverged knows cannot be measured.")
     shares = torch.linspace(0, 1, check_size('bins', bins, 2)+1, dtype=torch.float64)
     edges = torch.quantile(values, shares[1:-1], dim=0)  # (bins-1, units)
     columns = zip(values.T.contiguous(), edges.T.contiguous())
     found = [_bits(torch.bucketize(v, e), codes, bins) for v,e in columns]
     return torch.stack(found).clamp(min=0)
+
+# %% ../nbs/22_inspection.ipynb #keptcodes
+_NAN = object()  # one label, though it does not equal itself
+
+def _codes(labels):
+    "A number for each label, of any kind (tuples, `None`, NaN); the labels by number."
+    if hasattr(labels, 'tolist'): labels = labels.tolist()
+    numbers,names,codes = {},[],[]
+    for label in labels:
+        key = _NAN if isinstance(label, float) and label != label else label
+        key = tuple(key) if isinstance(key, list) else key
+        if key not in numbers: names.append(label)
+        codes.append(numbers.setdefault(key, len(numbers)))
+    return codes, names
+
+def _mean_by(values, labels):
+    codes,names = _codes(labels)
+    if len(codes) != len(values): raise InvalidSize(f"There are {len(values)} targets "
+        f"and {len(codes)} kinds; they must be as many.")
+    means = pd.Series(values).groupby(codes).mean().to_numpy()
+    means = pd.Series(means, index=pd.Index(names, tupleize_cols=False))
+    try: return means.sort_index()
+    except TypeError: return means  # labels of several kinds have no order
 
 # %% ../nbs/22_inspection.ipynb #inspection-bits
 def _bits(u, l, bins):
@@ -146,7 +171,7 @@ def rank_units(
     seed:int=0,    # Seed of the shuffles
 ) -> pd.DataFrame: # A row a unit, the best first: `unit`, `bits`, `chance`
     "Units ranked by what they know of a label, beside the best with shuffled labels."
-    labels = np.asarray(list(labels), dtype=object)
+    labels = np.array(_codes(labels)[0])
     rng = np.random.default_rng(seed)
     bits = mutual_information(values, labels, bins)
     chance = []
@@ -166,6 +191,7 @@ def clamp_accuracy(
     layer:int=-1, # The layer
 ) -> pd.Series:   # Accuracy, indexed by kind
     "Accuracy by kind of target, with some units held still."
+    model = unwrapped(model)
     layer = range(len(lstm_weights(model.rnn)))[layer]
     units,clamp = [int(u) for u in units],None
     if units:
@@ -173,7 +199,7 @@ def clamp_accuracy(
         clamp = {layer: (units, cells.mean((0, 1)))}
     guess = read_states(model, x, clamp)['scores'].argmax(-1)
     hit = (guess.cpu() == y.cpu()).flatten().float()
-    return pd.Series(hit).groupby(list(kinds)).mean()
+    return _mean_by(hit, kinds)
 
 # %% ../nbs/22_inspection.ipynb #3b89d102
 @torch.no_grad()
@@ -204,14 +230,14 @@ def swap_by_distance(
     seed:int=0,  # Seed of the words that are put in
 ) -> Tensor:     # (seq_len,): at k, bits by which a swap k before the last is felt
     "How much the last prediction depends on which word stood k before (mean of rows)."
-    if not isinstance(model, Stateful): raise LMError("swap_by_distance needs a model "
-        f"that carries a state, not {type(model).__name__}.")
+    if not isinstance(unwrapped(model), Stateful): raise LMError("swap_by_distance "
+        f"needs a model that carries a state, not {type(model).__name__}.")
     if check_size('n_words', n_words) < 2: raise InvalidSize(
         "A word can only be exchanged in a vocabulary of at least 2 words.")
     g = torch.Generator().manual_seed(seed)
     shift = torch.randint(1, n_words, x.shape, generator=g).to(x.device)
     other = (x + shift) % n_words  # the shift is never 0: always another word
-    with _lent(model):
+    with lent(model) as model:
         before,moved = _last_prediction(model, x),[]
         for t in reversed(range(x.shape[1])):
             swapped = x.clone()
@@ -228,14 +254,3 @@ def _last_prediction(model, x):
     if isinstance(out, tuple): out = out[0]
     if out.dim() == 3: out = out[:, -1]
     return out.double().log_softmax(-1)
-
-@contextmanager
-def _lent(model):
-    "A model as it predicts; afterwards its state and its mode are what they were."
-    modes,kept = [(m, m.training) for m in model.modules()],model.h
-    try:
-        model.eval()
-        yield
-    finally:
-        for m,training in modes: m.training = training
-        model.h = kept

@@ -45,11 +45,8 @@ class ActivationRegularizer(Callback):
         alpha:float=0., # Strength of activation regularization
         beta:float=0.,  # Strength of temporal activation regularization
     ):
-        if not (alpha >= 0 and beta >= 0):
-            raise InvalidSize("alpha and beta must be at least 0, "
-                              f"not {alpha!r} and {beta!r}.")
-        self.alpha = alpha
-        self.beta = beta
+        self.alpha = check_number('alpha', alpha, least=0)
+        self.beta = check_number('beta', beta, least=0)
     def before_fit(self): self.taken = _taker(self.learn)
     def after_loss(self):
         if not self.training: return

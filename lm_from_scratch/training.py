@@ -22,6 +22,7 @@ from fastai.metrics import accuracy
 import matplotlib.pyplot as plt
 from .errors import *
 from .data import *
+from .learner import *
 from .regularization import *
 
 # %% ../nbs/21_training.ipynb #c1d2a27f
@@ -31,6 +32,7 @@ class TakePrediction(RNNCallback):
     def after_pred(self):
         if is_listy(self.pred): super().after_pred()
         else: self.raw_out = self.out = None
+        if self.yb: check_targets(self.pred, self.yb[0])
 
 # %% ../nbs/21_training.ipynb #62b44d3f
 def lm_learner(
@@ -46,8 +48,8 @@ def lm_learner(
     extra = [TakePrediction()]
     if hasattr(model, 'reset'): extra.append(ModelResetter())
     if alpha or beta: extra.append(ActivationRegularizer(alpha, beta))
-    return Learner(dls, model, loss_func=CrossEntropyLossFlat(), metrics=metrics,
-                   cbs=extra + list(L(cbs)), **kwargs)
+    return by_words(LMLearner(dls, model, loss_func=CrossEntropyLossFlat(),
+                              metrics=metrics, cbs=extra + list(L(cbs)), **kwargs))
 
 # %% ../nbs/21_training.ipynb #lean-2
 def cosine(start, end, pos): # `pos`: from 0 to 1
@@ -109,7 +111,7 @@ def step(self:FlatAdam,
     mom:float, # Momentum of this step
 ):
     "Change the parameters by their gradients, and forget these."
-    g = torch.cat([p.grad.flatten() for p in self.params])
+    g = torch.cat([_gradient(p).flatten() for p in self.params])
     self.n += 1
     if self.wd: self.decaying.mul_(1 - lr*self.wd)
     self.mean.mul_(mom).add_(g, alpha=1-mom)
@@ -123,6 +125,13 @@ def step(self:FlatAdam,
 def release(self:FlatAdam):
     "Give each parameter memory of its own again."
     for p in self.params: p.data = p.data.clone()
+
+# %% ../nbs/21_training.ipynb #keptgrad
+def _gradient(p):
+    if p.grad is not None: return p.grad
+    raise LMError(f"A parameter of shape {tuple(p.shape)} got no gradient, and the "
+                  "lean loop moves all or none: train with `fit_one_cycle`, which skips it "
+                  "(in `compare` and `run_seed`: `lean=False`).")
 
 # %% ../nbs/21_training.ipynb #lean-12
 def draw_seed():
@@ -217,6 +226,7 @@ def lean_fit(
 def _judge(pred, y, alpha=0., beta=0.): # what the model returns, the right words
     "Scores, loss, and the loss with AR and TAR."
     scores,raw,out = pred if isinstance(pred, tuple) else (pred, None, None)
+    check_targets(scores, y)
     if (alpha or beta) and out is None:
         raise LMError("AR and TAR need a model that returns (scores, raw, out).")
     loss = F.cross_entropy(scores.flatten(0, -2), y.flatten())
@@ -234,7 +244,8 @@ def _call(learn, cbs, x, y): # callbacks that act before a batch may change it
 @torch.no_grad()
 def _measure(learn):
     "Loss and metrics on the held-out text."
-    model,metrics = learn.model.eval(),[AvgLoss(), *learn.metrics]
+    loss = learn.recorder.loss if hasattr(learn, 'recorder') else AvgLoss()
+    model,metrics = learn.model.eval(),[loss, *learn.metrics]
     reset = getattr(model, 'reset', noop)
     reset()
     for m in metrics: m.reset()
@@ -264,8 +275,14 @@ def run_seed(
     if lean: found = lean_fit(learn, n_epochs, lr, each_epoch=False)[-1]
     else:
         with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(n_epochs, lr)
-        found = dict(zip(learn.recorder.metric_names[1:-1], learn.recorder.values[-1]))
+        found = _last_figures(learn.recorder)
     return dict(seed=seed, **found, seconds=time.process_time()-start, learn=learn)
+
+# %% ../nbs/21_training.ipynb #keptlast
+def _last_figures(recorder): # nothing is recorded where the first epoch was broken off
+    names = recorder.metric_names[1:-1]
+    values = recorder.values[-1] if recorder.values else [math.nan]*len(names)
+    return dict(zip(names, values))
 
 # %% ../nbs/21_training.ipynb #17bc1afd
 def compare(

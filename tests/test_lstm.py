@@ -10,6 +10,7 @@ from torch import nn
 
 from lm_from_scratch.course.claims import claims_table
 from lm_from_scratch.errors import InvalidSize, LMError
+from lm_from_scratch.fast_lstm import FastLSTM, FastLSTMFunction
 from lm_from_scratch.lstm import FusedLSTMCell, LSTMCell, LSTMFunction, load_torch_lstm, lstm_layer, lstm_weights, to_torch_lstm
 from lm_from_scratch.multilayer import Recurrent
 
@@ -27,7 +28,8 @@ class DerivedLSTM(nn.LSTM): # nn.LSTM's weights, our two passes
 
 
 CELLS = LSTMCell, FusedLSTMCell
-KINDS = dict(four=partial(Recurrent, LSTMCell), one=partial(Recurrent, FusedLSTMCell), derived=DerivedLSTM)
+KINDS = dict(four=partial(Recurrent, LSTMCell), one=partial(Recurrent, FusedLSTMCell), derived=DerivedLSTM, fast=FastLSTM)
+FUNCTIONS = LSTMFunction, FastLSTMFunction # the readable one and the fast one: one contract
 sizes = dict(n_in=st.integers(1, 6), n_hidden=st.integers(1, 6), n_layers=st.integers(1, 3), bs=st.integers(1, 4), seq_len=st.integers(1, 8),
              seed=st.integers(0, 99))
 
@@ -118,40 +120,45 @@ def test_chunks_and_no_state(kind):
     close([ours(x)[0]], [ours(x, (h*0, c*0))[0]])
 
 
+@pytest.mark.parametrize('function', FUNCTIONS)
 @pytest.mark.parametrize('size', [(2, 3, 4, 5), (1, 1, 1, 1), (1, 4, 3, 2), (3, 1, 2, 4)])
-def test_gradcheck(size): assert torch.autograd.gradcheck(LSTMFunction.apply, layer(*size))
+def test_gradcheck(function, size): assert torch.autograd.gradcheck(function.apply, layer(*size))
 
 
+@pytest.mark.parametrize('function', FUNCTIONS)
 @pytest.mark.parametrize('use', [0, 1, 2])
-def test_unused_outputs(use):
+def test_unused_outputs(function, use):
     args = layer(3, 5, 4, 6)
-    close(*(torch.autograd.grad(f(*args)[use].pow(2).sum(), args) for f in (LSTMFunction.apply, loop)))
+    close(*(torch.autograd.grad(f(*args)[use].pow(2).sum(), args) for f in (function.apply, loop)))
 
 
+@pytest.mark.parametrize('function', FUNCTIONS)
 @pytest.mark.parametrize('k', range(6))
-def test_only_the_gradients_that_are_needed(k):
+def test_only_the_gradients_that_are_needed(function, k):
     args = layer(3, 5, 4, 6)
-    full = torch.autograd.grad(LSTMFunction.apply(*args)[0].pow(2).sum(), args)
+    full = torch.autograd.grad(function.apply(*args)[0].pow(2).sum(), args)
     args = [a.detach().requires_grad_(j == k) for j,a in enumerate(args)]
-    LSTMFunction.apply(*args)[0].pow(2).sum().backward()
+    function.apply(*args)[0].pow(2).sum().backward()
     close([args[k].grad], [full[k]])
     assert not [a for j,a in enumerate(args) if j != k and a.grad is not None]
 
 
-def test_odd_layouts():
+@pytest.mark.parametrize('function', FUNCTIONS)
+def test_odd_layouts(function):
     args = layer(4, 4, 6, 6)
     args[0] = args[0].detach().transpose(0, 1).requires_grad_()
     args[1] = args[1].detach()[:1].expand(4, 6).requires_grad_()
     args[4] = args[4].detach().t().contiguous().t().requires_grad_()
     dy = torch.randn(4, 6, 4, dtype=torch.float64).transpose(1, 2)
-    close(*(torch.autograd.grad(f(*args)[0], args, dy) for f in (LSTMFunction.apply, loop)))
-    close(*(torch.autograd.grad(f(*args)[0].sum(), args) for f in (LSTMFunction.apply, loop))) # an expanded gradient
+    close(*(torch.autograd.grad(f(*args)[0], args, dy) for f in (function.apply, loop)))
+    close(*(torch.autograd.grad(f(*args)[0].sum(), args) for f in (function.apply, loop))) # an expanded gradient
 
 
-def test_nothing_handed_in_is_changed_and_backward_can_be_repeated():
+@pytest.mark.parametrize('function', FUNCTIONS)
+def test_nothing_handed_in_is_changed_and_backward_can_be_repeated(function):
     args = layer(3, 5, 4, 6)
     old = [a.detach().clone() for a in args]
-    outs = LSTMFunction.apply(*args)
+    outs = function.apply(*args)
     ds = [torch.randn_like(o) for o in outs]
     ds_old = [d.clone() for d in ds]
     first = torch.autograd.grad(outs, args, ds, retain_graph=True)
@@ -159,13 +166,14 @@ def test_nothing_handed_in_is_changed_and_backward_can_be_repeated():
     assert all(map(torch.equal, args, old)) and all(map(torch.equal, ds, ds_old))
 
 
-def test_no_second_derivative():
+@pytest.mark.parametrize('function', FUNCTIONS)
+def test_no_second_derivative(function):
     "Refused also where the gradient that comes in is a constant: it would be a silent zero."
     args = layer(2, 3, 4, 5)
     for loss in (lambda out: out.sum(), lambda out: out.pow(2).sum()):
-        with pytest.raises(LMError, match='no second derivative'): torch.autograd.grad(loss(LSTMFunction.apply(*args)[0]), args, create_graph=True)
+        with pytest.raises(LMError, match='no second derivative'): torch.autograd.grad(loss(function.apply(*args)[0]), args, create_graph=True)
     with pytest.raises(LMError, match='no second derivative'):
-        torch.autograd.functional.hessian(lambda x: LSTMFunction.apply(x, *args[1:])[0].sum(), args[0])
+        torch.autograd.functional.hessian(lambda x: function.apply(x, *args[1:])[0].sum(), args[0])
 
 
 def test_lstm_layer_keeps_what_the_cell_computes():

@@ -172,9 +172,11 @@ class TestRuler:
     def test_leaves_the_model_alone(self):
         model,x = LanguageModel(9, 6, n_layers=2, p=.5),text(3, 4)
         before = {k: v.clone() for k,v in model.state_dict().items()}
+        model.drop.eval()                                               # a mixed mode comes back as well
         model(x)
+        h = model.h
         gradient_by_distance(model, x, x)
-        assert model.training and model.h is None and not model.i_h._forward_hooks and all(p.grad is None for p in model.parameters())
+        assert model.training and not model.drop.training and model.h is h and not model.i_h._forward_hooks and all(p.grad is None for p in model.parameters())
         assert all(torch.equal(v, before[k]) for k,v in model.state_dict().items())
         model.eval(); gradient_by_distance(model, x, x)
         assert not model.training

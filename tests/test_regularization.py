@@ -165,9 +165,9 @@ def test_a_model_without_activations_is_told_so():
     with pytest.raises(LMError, match='returns \\(scores, raw, out\\)'): fit(lm_learner(dls, OnlyScores(len(dls.vocab), 8, rnn='lstm'), alpha=1))
 
 
-@pytest.mark.parametrize('kwargs', [dict(alpha=-1), dict(beta=-.1), dict(alpha=float('nan'))])
+@pytest.mark.parametrize('kwargs', [dict(alpha=-1), dict(beta=-.1), dict(alpha=float('nan')), dict(beta=float('inf')), dict(alpha='1'), dict(alpha=True)])
 def test_negative_strength(kwargs):
-    with pytest.raises(InvalidSize, match='alpha and beta must be at least 0'): ActivationRegularizer(**kwargs)
+    with pytest.raises(InvalidSize, match=f'{list(kwargs)[0]} must be at least 0'): ActivationRegularizer(**kwargs)
 
 
 def test_survives_pickling():

@@ -251,10 +251,6 @@ def test_fastai_gap_predict(theirs):
     with warnings.catch_warnings(), theirs.no_bar(), pytest.raises(AttributeError): warnings.simplefilter('ignore'); theirs.predict('one .')
 
 
-def test_fastai_gap_show_batch(theirs):
-    with pytest.raises(AttributeError, match='truncate'): theirs.dls.show_batch()
-
-
 def test_fastai_bug_load_ignores_with_opt(theirs, tmp_path):
     quiet(theirs).save('m')
     fresh = TextLearner(loaders(), model(), loss_func=CrossEntropyLossFlat(), path=tmp_path).load('m', with_opt=False)
