@@ -3,12 +3,15 @@ import numpy as np
 import pytest
 import torch
 
-from lm_from_scratch.copying import MovingDL, moving_dataloaders
-from lm_from_scratch.data import Corpus, StreamDL, Vocab, human_numbers, lm_dataloaders, nword_dataloaders, number_words
+from lm_from_scratch.copying import Habits, MovingDL, Rewrite, moving_dataloaders, trade_words
+from lm_from_scratch.data import Corpus, StreamDL, Vocab, human_numbers, lm_dataloaders, number_words, nword_dataloaders, show_stream
 from lm_from_scratch.errors import EmptyText, InvalidSize, LMError, TextFileError
+from lm_from_scratch.generation import generate
+from lm_from_scratch.inspection import clamp_accuracy, mutual_information, planted_lstm, rank_units, show_states
 from lm_from_scratch.lstm import LSTMCell
 from lm_from_scratch.multilayer import LanguageModel, Recurrent, RNNCell
 from lm_from_scratch.normalization import LayerNormGRUCell, LayerNormLSTMCell
+from lm_from_scratch.weight_tying import LMTextLearner
 
 SHORT = Corpus.from_text(' . '.join(number_words(n) for n in range(1, 400)), 'short')
 
@@ -141,3 +144,107 @@ def test_the_words_share_at_once_is_the_share_step_by_step(cell):
     for t in range(6):
         out, state = layers.cells[0](x[:, t], state)
         assert torch.allclose(once[:, t], out, atol=1e-12)
+
+
+class TestAnyLabelAnyWord:
+    def test_a_dollar_is_a_dollar(self):
+        import matplotlib
+        matplotlib.use('Agg')
+        corpus = Corpus.from_text(r'$\alpha_$ costs $5 or $x^ ' * 30)
+        ax = show_stream(lm_dataloaders(corpus, bs=4, seq_len=3).train, corpus.vocab)
+        ax.figure.canvas.draw()
+        ax = show_states(torch.randn(3, 2), [r'$\alpha_$', '$x^', 'a'])
+        ax.figure.canvas.draw()
+        assert [t.get_text() for t in ax.get_xticklabels()] == [r'$\alpha_$', '$x^', 'a']
+
+    @pytest.mark.parametrize('a, b', [((1, 2), (1, 3)), (None, 'x'), (float('nan'), None), (np.nan, 1.), ('$', ()), (True, 'True')])
+    def test_labels_of_any_kind(self, a, b):
+        values, coin = torch.tensor([0., 1.]*50)[:, None], [a, b]*50
+        assert mutual_information(values, coin, bins=2).tolist() == pytest.approx([1.])
+        assert rank_units(values, coin, bins=2).bits[0] == pytest.approx(1.)
+        model = planted_lstm()
+        acc = clamp_accuracy(model, torch.tensor([[0, 2, 2, 2]]), torch.tensor([[0, 0, 1, 1]]), [a, a, b, b])
+        assert acc.tolist() in ([1., 0.], [0., 1.]) and len(acc) == 2
+
+    def test_labels_as_tensors_and_arrays(self):
+        values, y = torch.tensor([0., 1.]*50)[:, None], torch.tensor([0, 1]*50)
+        assert mutual_information(values, y, bins=2) == mutual_information(values, y.numpy(), bins=2) == mutual_information(values, y.tolist(), bins=2)
+
+    @pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+    def test_values_that_diverged(self, bad):
+        with pytest.raises(LMError, match='not finite'): mutual_information(torch.tensor([[0.], [bad]]), ['a', 'b'])
+
+    @pytest.mark.parametrize('item', [slice(1, 3), None, 1., b'one', ('one',), [1]])
+    def test_what_a_vocabulary_is_not_asked_for(self, item):
+        with pytest.raises(LMError, match='asked for a word or an id'): SHORT.vocab[item]
+
+    def test_trading_with_few_words(self):
+        for n in (1, 2, 3, 4, 5):
+            ids = torch.arange(40) % n
+            new = trade_words(ids, Habits(ids, n))
+            assert sorted(new.unique().tolist()) == list(range(n))
+
+
+class TestEncodings:
+    @pytest.mark.parametrize('encoding', ['cp1252', 'utf-16', 'utf-8', 'utf-8-sig', 'latin-1'])
+    def test_named(self, tmp_path, encoding):
+        (tmp_path/'a.txt').write_text('één twee één', encoding=encoding)
+        assert Corpus.from_file(tmp_path/'a.txt', encoding=encoding).vocab.words == ['één', 'twee']
+
+    def test_not_named(self, tmp_path):
+        path = tmp_path/'a.txt'
+        path.write_text('één', encoding='cp1252')
+        with pytest.raises(TextFileError, match='not UTF-8 text.*name another encoding'): Corpus.from_file(path)
+        with pytest.raises(TextFileError, match="no encoding 'klingon'"): Corpus.from_file(path, encoding='klingon')
+        with pytest.raises(TextFileError, match='no path'): Corpus.from_file(None)
+
+
+class TestPrompts:
+    model = LanguageModel(len(SHORT.vocab), 8)
+
+    def say(self, text='one .', n=2, **kwargs): return generate(self.model, text, n, vocab=SHORT.vocab, **kwargs)
+
+    def test_a_generator_is_not_lost(self): assert self.say(w for w in ['one', '.']) == self.say()
+
+    def test_a_list_of_prompts(self):
+        vocab = Vocab(SHORT.vocab.words[:-1], unk='?')
+        with pytest.raises(LMError, match='one text at a time'): generate(self.model, ['one . two', 'ten .'], 2, vocab=vocab)
+
+    @pytest.mark.parametrize('text', [3, None])
+    def test_no_text(self, text):
+        with pytest.raises(LMError, match='a string or a list of words'): self.say(text)
+
+    @pytest.mark.parametrize('adjust', [lambda s, ids: s[:3], lambda s, ids: None, lambda s, ids: s.tolist()])
+    def test_adjust_returns_a_score_for_each_word(self, adjust):
+        with pytest.raises(LMError, match='must return a score for each'): self.say(adjust=adjust)
+
+    def test_more_words_than_the_model(self):
+        with pytest.raises(InvalidSize, match='vocabulary has'): generate(self.model, 'more', 2, vocab=[*SHORT.vocab, 'more'])
+
+    def test_settings_from_numpy(self):
+        assert self.say(temperature=np.float32(.5), seed=np.int64(3), top_p=np.float32(.5)) == self.say(temperature=.5, seed=3, top_p=.5)
+
+
+class TestOnePredictor:
+    def learn(self, dtype=torch.float32):
+        torch.manual_seed(0)
+        return LMTextLearner(lm_dataloaders(SHORT, bs=8), LanguageModel(len(SHORT.vocab), 8).to(dtype))
+
+    @pytest.mark.parametrize('dtype, t', [(torch.float32, 1e-40), (torch.float32, 1e-300), (torch.half, 1e-6)])
+    def test_cold(self, dtype, t):
+        learn = self.learn(dtype)
+        assert learn.predict('one .', 5, temperature=t) == learn.predict('one .', 5, temperature=0) == generate(learn, 'one .', 5)
+
+    def test_diverged(self):
+        learn = self.learn()
+        learn.model.h_o.bias.data.fill_(torch.nan)
+        for t in (0, 1.):
+            with pytest.raises(LMError, match='diverged'): learn.predict('one .', temperature=t)
+
+    @pytest.mark.parametrize('t', [float('inf'), True, '1', None, -1])
+    def test_temperatures(self, t):
+        with pytest.raises(InvalidSize, match='temperature'): self.learn().predict('one .', temperature=t)
+
+    @pytest.mark.parametrize('share', [-.1, 1.1, float('nan'), True, '.5', None])
+    def test_shares(self, share):
+        with pytest.raises(InvalidSize, match='share must be'): Rewrite(SHORT.ids, len(SHORT.vocab), share=share)
