@@ -62,8 +62,8 @@ def check_model(model, words):
     inner = [m for m in model.modules() if hasattr(m, 'reset')]
     if inner and not hasattr(model, 'reset'):
         names = type(model).__name__, type(inner[0]).__name__
-        raise LMError(f"{names[0]} has no `reset`, and {names[1]} in it carries a state: "
-                      "add a `reset` that calls the inner one.")
+        raise LMError(f"{names[0]} has no `reset`, and {names[1]} in it carries a "
+                      "state: add a `reset` that calls the inner one.")
     table = getattr(unwrapped(model), 'i_h', None)
     if words is None or not isinstance(table, nn.Embedding): return
     if table.num_embeddings < len(words):
@@ -111,8 +111,8 @@ class NoText(DataLoaders):
         self._device = None
     def new_empty(self): return self
     def __getattr__(self, name):
-        raise NoBatches("There is no text here, only its words: an exported learner has "
-                        f"no `dls.{name}`; set `learn.dls` to new loaders.")
+        raise NoBatches("There is no text here, only its words: an exported learner "
+                        f"has no `dls.{name}`; set `learn.dls` to new loaders.")
     def __getitem__(self, i): self.__getattr__('train' if i == 0 else 'valid')
 
 class NoBatches(LMError, AttributeError):

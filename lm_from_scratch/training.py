@@ -130,8 +130,8 @@ def release(self:FlatAdam):
 def _gradient(p):
     if p.grad is not None: return p.grad
     raise LMError(f"A parameter of shape {tuple(p.shape)} got no gradient, and the "
-                  "lean loop moves all or none: train with `fit_one_cycle`, which skips it "
-                  "(in `compare` and `run_seed`: `lean=False`).")
+                  "lean loop moves all or none: train with `fit_one_cycle`, which "
+                  "skips it (in `compare` and `run_seed`: `lean=False`).")
 
 # %% ../nbs/21_training.ipynb #lean-12
 def draw_seed():
