@@ -26,6 +26,7 @@ from .copying import *
 from .generation import *
 from .inspection import *
 from .text import *
+from .awd import *
 from .course.ladder import *
 from .course.claims import *
 from .course.copies import *
@@ -53,6 +54,10 @@ lstm_states read_states show_states mutual_information rank_units clamp_accuracy
 moving_dataloaders MovingDL Rewrite Habits borrow trade_before trade_words ForgetState
 read_rows count_on count_right read_number write_words word_roles accuracy_by oracle_guesses
 warm_hits cache_guesses dynamic_guesses
+
+ScaledEmbedding EmbeddingDropout LockedDropout DropLSTM SampledDecoder BFloat16Decoder bfloat16_gain
+start_small count_words sample_softmax decode_past exchange_train VaryingDL PartialShuffleDL OverlapDL prime_below
+ScaleByLength AveragedSGD NoisyWords PastDecode CpuBudget ByTheClock fit_for
 
 Recipe run_recipe load_results halves LADDER find_recipe run_ladder ladder_table plot_ladder rung_ceiling plot_ceilings
 CLAIMS CONTESTANTS find_claims run_claims claims_table show_claim contestants_table plot_claims
