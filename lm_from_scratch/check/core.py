@@ -24,7 +24,7 @@ from ..errors import *
 from ..data import *
 from ..multilayer import *
 
-# %% ../../nbs/37_check.ipynb #3ed46f16
+# %% ../../nbs/37_check.ipynb #check-failed
 class CheckFailed(LMError, AssertionError):
     "An answer to an exercise is wrong; the message says what is wrong with it."
     def _render_traceback_(self):  # Jupyter shows the message alone, without our code
@@ -35,6 +35,7 @@ def said(e):
     try: return f'{type(e).__name__}: {e}'.rstrip(': ')
     except Exception: return type(e).__name__
 
+# %% ../../nbs/37_check.ipynb #check-handed-in
 def _tensors(v):
     "The tensors in what is handed to an answer."
     if isinstance(v, torch.Tensor): return [v]
@@ -46,6 +47,7 @@ def _untouched(t, before):
 
 def _first(text): return text.splitlines()[0].split('. ')[0].rstrip('.')
 
+# %% ../../nbs/37_check.ipynb #3ed46f16
 def run_answer(
     f,          # What to call
     *args,      # With what
@@ -123,7 +125,7 @@ def compare_choice(
 def _number(v): return isinstance(v, (int, float)) and not isinstance(v, bool)
 
 def _plain(v):
-    "Arrays and tensors → numbers and lists; strings without case, quotes, outer blanks."
+    "Arrays, tensors → numbers and lists; strings without case, quotes, outer blanks."
     if hasattr(v, 'tolist') and not isinstance(v, type): v = v.tolist()
     if isinstance(v, str): return v.strip(' `\'"').lower()
     return list(v) if isinstance(v, tuple) else v
@@ -282,7 +284,7 @@ def flat_loss(
         compare_answer("The loss", got, _flat_nll(preds, targs).mean(), wrongs)
         require(got.requires_grad, _detached)
 
-# %% ../../nbs/37_check.ipynb #check-flat-wrongs
+# %% ../../nbs/37_check.ipynb #check-flat-hints
 _flat_hints = {
     'invalid for input':
         "A target is one id, it has no axis of words: `flatten()` for the targets, "
@@ -295,6 +297,7 @@ _flat_hints = {
         "list first.",
     'match': "There must be as many targets as predictions."}
 
+# %% ../../nbs/37_check.ipynb #check-flat-wrongs
 def _flat_nll(preds, targs): return _nll(preds.flatten(0, -2), targs.flatten())
 
 def _flat_wrongs(preds, targs):  # fault → the losses that it gives
@@ -356,6 +359,7 @@ def own_parameters(
         require(twin == n or layers == set(tied), f"`{twin}` and `{n}` are one and "
             "the same; each layer should have parameters of its own.")
 
+# %% ../../nbs/37_check.ipynb #check-heeds
 def heeds_sizes(
     cls,   # The answer
     args,  # With what it made
@@ -366,7 +370,8 @@ def heeds_sizes(
     for k,n in enumerate(args):
         if not isinstance(n, int) or not shapes(model): continue
         try:
-            with torch.random.fork_rng(devices=[]): other = cls(*args[:k], n+1, *args[k+1:])
+            with torch.random.fork_rng(devices=[]):
+                other = cls(*args[:k], n+1, *args[k+1:])
         except Exception: continue  # refused
         require(shapes(other) != shapes(model), f"With {n+1} in place of {n} for its "
             f"argument number {k+1}, the model stays as it is: no size may be fixed.")
@@ -388,20 +393,21 @@ def _make(cls, *args, layers, double=True):
     if 'h_h' in layers and len(args) == 2: _sized(model, *args)
     return model.double() if double else model
 
+# %% ../../nbs/37_check.ipynb #check-sized
 def _sized(model, n_words, n_hidden):
     "Have the three layers the sizes that were asked for?"
     sizes = dict(i_h=(n_words, n_hidden), h_h=(n_hidden,)*2, h_o=(n_words, n_hidden))
     for name,want in sizes.items():
         layer = getattr(model, name)
         got = tuple(getattr(getattr(layer, 'weight', None), 'shape', ()))
-        swapped = " n_words and n_hidden have changed places." if got == want[::-1] else ""
-        require(got == want, f"With n_words={n_words} and n_hidden={n_hidden} the weight "
-            f"of `{name}` should be {want}, not {got}.{swapped}")
+        swapped = got == want[::-1] and " n_words and n_hidden have changed places."
+        require(got == want, f"With n_words={n_words} and n_hidden={n_hidden} the "
+            f"weight of `{name}` should be {want}, not {got}.{swapped or ''}")
     for name in ('h_h', 'h_o'):
         require(getattr(getattr(model, name), 'bias', None) is not None,
             f"`{name}` should be an `nn.Linear` with its bias.")
 
-# %% ../../nbs/37_check.ipynb #check-rnn
+# %% ../../nbs/37_check.ipynb #check-state-hints
 _state_hints = {
     'UnboundLocalError':
         "`h` is a local name that nobody has set; start from `self.h`.",
@@ -421,6 +427,7 @@ _state_hints = {
         "The state has the wrong number of rows. Its batch size is that of the input, "
         "`len(x)`, and may change.", **_made}
 
+# %% ../../nbs/37_check.ipynb #check-rnn
 def _linear(model, h): return h @ model.h_h.weight.t() + model.h_h.bias
 def _out(model, h): return h @ model.h_o.weight.t() + model.h_o.bias
 
@@ -591,13 +598,14 @@ def _by_name(linears, keys, n_in, n_hidden):
             f"{n_in+n_hidden} to n_hidden = {n_hidden}.")
     return found
 
-# %% ../../nbs/37_check.ipynb #check-find-gates
+# %% ../../nbs/37_check.ipynb #check-innermost
 def _innermost(cell):
     "A cell, or the one that it only wraps."
     inner,own = list(cell.children()),list(cell.parameters(recurse=False))
     wraps = len(inner) == 1 and not own and not isinstance(inner[0], nn.Linear)
     return _innermost(inner[0]) if wraps else cell
 
+# %% ../../nbs/37_check.ipynb #check-find-gates
 def _gates(cell, keys, n_in, n_hidden):
     "Lists of (W_x, b_x, W_h, b_h) a gate, one list for each way to read the weights."
     cell = _innermost(cell)
@@ -980,23 +988,15 @@ def tied_model(
     model.eval()
     x0,x1 = torch.randint(7, (2, 4, 3))
     try: state = _reading(model, rnn, x0, x1)
-    except CheckFailed as e:
-        require(rnn.batch_first, "`nn.LSTM` takes the first axis for the words; here it "
-            "has the rows. Say `batch_first=True`.")
-        raise e
-    run_answer(model.reset, hints=_state_hints)
-    emb = model.i_h.weight[x0]
-    got = run_answer(model, x0, hints=_state_hints)[1]
-    want = _lstm_layers(rnn, emb, None)[0]
-    compare_answer("The activations after `reset`", got, want, {
-        "`reset` does not forget.": _lstm_layers(rnn, emb, state)[0],
-        "`reset` forgets h and keeps c.": _half(rnn, emb, state, 1),
-        "`reset` forgets c and keeps h.": _half(rnn, emb, state, 0)})
+    except CheckFailed:
+        require(rnn.batch_first, "`nn.LSTM` takes the first axis for the words; here "
+            "it has the rows. Say `batch_first=True`.")
+        raise
+    _forgets(model, rnn, x0, state)
     _training(model, x0, x1, .4)
     _training(made_by(cls, 7, 5, 5, 2, .7, tied=_TIED), x0, x1, .7)
     _unequal(cls)
-    run_answer(model.double().reset)
-    run_answer(model, x0, hints=_state_hints)
+    _in_double(model, x0)
 
 # %% ../../nbs/37_check.ipynb #check-reading
 def _half(rnn, x, state, kept):
@@ -1022,6 +1022,23 @@ def _reading(model, rnn, x0, x1):
         require(same(res[2], raw), "Outside training nothing is dropped: the "
             "activations after dropout are those before it.")
     return state
+
+# %% ../../nbs/37_check.ipynb #check-forgets
+def _forgets(model, rnn, x, state):
+    "After `reset`, nothing is left of the state, neither h nor c."
+    run_answer(model.reset, hints=_state_hints)
+    emb = model.i_h.weight[x]
+    got = run_answer(model, x, hints=_state_hints)[1]
+    want = _lstm_layers(rnn, emb, None)[0]
+    compare_answer("The activations after `reset`", got, want, {
+        "`reset` does not forget.": _lstm_layers(rnn, emb, state)[0],
+        "`reset` forgets h and keeps c.": _half(rnn, emb, state, 1),
+        "`reset` forgets c and keeps h.": _half(rnn, emb, state, 0)})
+
+def _in_double(model, x):
+    "In double precision the model runs as well."
+    run_answer(model.double().reset)
+    run_answer(model, x, hints=_state_hints)
 
 # %% ../../nbs/37_check.ipynb #e5c84ec7
 def _training(model, x0, x1, p):
@@ -1116,11 +1133,7 @@ def regularized_learner(
     require(sum(resets[1:]) >= 2 and not all(resets),
         "The state is not reset where a text begins: add `ModelResetter`, which is "
         "also part of `rnn_cbs`.")
-    got,want = map(torch.stack, zip(*spy.valid))
-    _,ar,tar = torch.stack(spy.parts_valid).t()
-    compare_answer("The validation loss", got.double(), want, {
-        "the fines are in it. They belong to training alone; `RNNRegularizer` knows.":
-            want + _ALPHA*ar + _BETA*tar})
+    _unpenalized(spy)
 
 # %% ../../nbs/37_check.ipynb #check-penalized
 def _penalized(spy):
@@ -1135,3 +1148,12 @@ def _penalized(spy):
         "the penalties are added twice.": ce + 2*(_ALPHA*ar + _BETA*tar),
         "alpha and beta are fixed, as 2 and 1; use those that are given.":
             ce + 2*ar + tar})
+
+# %% ../../nbs/37_check.ipynb #check-unpenalized
+def _unpenalized(spy):
+    "In validation, the loss is the loss."
+    got,want = map(torch.stack, zip(*spy.valid))
+    _,ar,tar = torch.stack(spy.parts_valid).t()
+    compare_answer("The validation loss", got.double(), want, {
+        "the fines are in it. They belong to training alone; `RNNRegularizer` knows.":
+            want + _ALPHA*ar + _BETA*tar})

@@ -226,6 +226,7 @@ def _watched(f, model, ids, n): # ids; was anything dropped? how many words were
         for o in hooks: o.remove()
     return got, any(dropped), sum(read)
 
+# %% ../../nbs/solutions/11_generation.ipynb #s11-alone
 def _left_alone(model, h, modes):
     kept = isinstance(model.h, tuple) and all(map(torch.equal, model.h, h))
     require(kept, "The state of the text that the model was reading is lost: keep "

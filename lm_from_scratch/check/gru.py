@@ -102,7 +102,8 @@ def _one_unit(name): # how far apart the two are, with a single unit and the one
     return float((theirs - (1-flipped)*h - flipped*n).abs().max())
 
 def _names(got): # 'b_hn', ['b_hn'], {'b_hn', …} → {'hn', …}
-    got = names_of(got, "The answer should be a set of names, such as {'b_ir', 'b_hz'}.")
+    wanted = "The answer should be a set of names, such as {'b_ir', 'b_hz'}."
+    got = names_of(got, wanted)
     bare = [re.sub(r'^b(ias)?_?', '', g) for g in got]
     return {re.sub('[^a-z]', '', g) for g in bare} - {''}
 

@@ -227,8 +227,8 @@ def shown_penalty(
     "Check a regularizer that is broken in one way: the model never pays its fines."
     require(not isinstance(cls, Callback), "Hand in the class itself, without calling "
         "it: the checker makes one with strengths of its own.")
-    cb = run_answer(cls, _ALPHA, _BETA, hints={'argument': "It is made with two numbers: "
-        "`__init__(self, alpha, beta)`."})
+    two = "It is made with two numbers: `__init__(self, alpha, beta)`."
+    cb = run_answer(cls, _ALPHA, _BETA, hints={'argument': two})
     require(isinstance(cb, Callback), "This makes no callback: write `class "
         "MyRegularizer(Callback)`, with a method `after_loss`.")
     (loss,grad,ce,ar,tar),valid,weights = _trained(cb)

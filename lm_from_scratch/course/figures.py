@@ -557,11 +557,12 @@ FIGURES['shapes_every_word'] = dict(
             "score for each word of the vocab, and `view` lays all predictions under "
             "one another, beside their targets.",
     alt="Lower left: a block of cubes of shape (bs, seq_len, n_hidden), three "
-        "columns, two in depth; its axes are named. An arrow h_o leads up to a higher block of shape (bs, "
-        "seq_len, n_words). An arrow, view, leads right to a table with six rows, of "
-        "shape (bs times seq_len, n_words). Beside each of its rows is one target "
-        "word: . two . from the first row of the batch, . five . from the second; the "
-        "targets have the shape (bs times seq_len), without an axis for the vocab.")
+        "columns, two in depth; its axes are named. An arrow h_o leads up to a "
+        "higher block of shape (bs, seq_len, n_words). An arrow, view, leads right "
+        "to a table with six rows, of shape (bs times seq_len, n_words). Beside each "
+        "of its rows is one target word: . two . from the first row of the batch, . "
+        "five . from the second; the targets have the shape (bs times seq_len), "
+        "without an axis for the vocab.")
 
 # %% ../../nbs/36_figures.ipynb #figures-160
 @draws('shapes_every_word', 500)

@@ -683,6 +683,16 @@ def _left_out(nb):
     finally:
         for c in skipped: c.cell_type = 'code'
 
+# %% ../../nbs/34_notebooks.ipynb #nbclient
+def _client(run, timeout, manager, clock):
+    "What sends the cells of a run to its kernel, and stops the clock after each."
+    from nbclient import NotebookClient
+    return NotebookClient(
+        run.nb, manager, timeout=timeout, startup_timeout=120, log=_silent(),
+        resources={'metadata': {'path': run.path.parent}}, shutdown_kernel='immediate',
+        extra_arguments=['--log-level=CRITICAL'], on_cell_execute=clock.start,
+        on_cell_executed=clock.end)
+
 # %% ../../nbs/34_notebooks.ipynb #nbexecute
 def _execute(
     run,     # A `Run` whose `nb` is executed in place
@@ -693,14 +703,10 @@ def _execute(
 ):
     "Run the cells of a notebook; what goes wrong is written down."
     from jupyter_client import AsyncKernelManager
-    from nbclient import NotebookClient, exceptions
+    from nbclient import exceptions
     manager = AsyncKernelManager(kernel_name='python3', log=_silent())
     clock = _Clock(manager)
-    client = NotebookClient(
-        run.nb, manager, timeout=timeout, startup_timeout=120, log=_silent(),
-        resources={'metadata': {'path': run.path.parent}}, shutdown_kernel='immediate',
-        extra_arguments=['--log-level=CRITICAL'], on_cell_execute=clock.start,
-        on_cell_executed=clock.end)
+    client = _client(run, timeout, manager, clock)
     client.on_notebook_start = _first(variant, client)
     kernels.add(manager, client)
     async def work():
