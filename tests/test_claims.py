@@ -87,7 +87,7 @@ def test_table():
 def test_nothing_measured():
     assert set(claims_table(None, []).verdict) == {'not measured'}
     assert set(show_claim('cells', []).difference) == {'–'}
-    assert contestants_table('cells', [])['seeds'].tolist() == [0]*5
+    assert contestants_table('cells', [])['seeds'].tolist() == [0]*7
 
 def test_stale_rows_do_not_count(monkeypatch):
     rows = rows_of(rnn_1=[.5, .6, .55], rnn_2=[.6, .7, .65])

@@ -43,8 +43,8 @@ def contestant(
 ) -> Recipe:
     "A model and its training, measured as a rung of the ladder is."
     layers = rnn if isinstance(rnn, (str, partial)) else partial(Recurrent, rnn)
-    model = partial(LanguageModel, n_hidden=n_hidden, n_layers=n_layers, rnn=layers, p=p,
-                    tie_weights=tie_weights)
+    model = partial(LanguageModel, n_hidden=n_hidden, n_layers=n_layers, rnn=layers,
+                    p=p, tie_weights=tie_weights)
     return rung(name, title, lm_dataloaders, model, n_epochs, lr,
                 dict(alpha=alpha, beta=beta, wd=wd))
 
@@ -84,6 +84,7 @@ def quiet(n_in, n_hidden):
     torch.nn.init.constant_(cell.norm.weight, .1)
     return cell
 
+# %% ../../nbs/32_claims.ipynb #clnorms2
 _shallow = partial(contestant, n_layers=1, n_epochs=10)
 _loud_steps = partial(BatchNormRNNCell, gain=1.)
 _relu_norm = partial(LayerNormRNNCell, act=F.relu)
@@ -128,7 +129,7 @@ def shorter(n_words, by=8, **kwargs):
     return model
 
 def two_copies(n_words, reading=1, saying=1):
-    "The model of chapter 9 with two matrices that begin alike, each divided by a number."
+    "The model of chapter 9 with two matrices: they begin alike but for a factor."
     model = tied_lstm(n_words, tie_weights=False)
     model.h_o.weight.data.copy_(model.i_h.weight.data)
     model.i_h.weight.data.div_(reading)
@@ -180,13 +181,19 @@ _claims = {
         ('lstm-rnn', 'LSTM beats the tanh RNN', 'lstm', 'rnn-2'),
         ('lstm-rnn-lr', 'LSTM beats the tanh RNN at the same lr', 'lstm', 'rnn-2-fast'),
         ('relu-lr', 'the ReLU RNN wants the lower rate', 'relu-2', 'relu-2-fast'),
-        ('relu-tanh-lr', 'ReLU beats tanh, both at lr .01', 'relu-2-fast', 'rnn-2-fast'),
+        ('relu-tanh-lr', 'ReLU beats tanh, both at lr .01',
+         'relu-2-fast', 'rnn-2-fast'),
         ('lstm-relu', 'LSTM beats the ReLU RNN', 'lstm', 'relu-2'),
         ('lstm-relu-lr', 'LSTM beats the ReLU RNN at the same lr',
          'lstm', 'relu-2-fast'),
         ('gru-rnn', 'GRU beats the tanh RNN', 'gru', 'rnn-2'),
         ('gru-lstm', 'GRU beats LSTM', 'gru', 'lstm'),
-        ('gru-order', 'reset before the product helps the GRU', 'gru-classical', 'gru')],
+        ('gru-order', 'reset before the product helps the GRU',
+         'gru-classical', 'gru')],
+}
+
+# %% ../../nbs/32_claims.ipynb #clclaims2
+_claims |= {
     'normalization': [
         ('norm-rnn', 'layer norm helps the tanh RNN at the same lr',
          'rnn+norm', 'rnn-2-fast'),
