@@ -137,7 +137,7 @@ def generate(
 
 # %% ../nbs/11_generation.ipynb #gen-together
 def _together(vocab, text, new):
-    "A beginning and its new words as a text: the vocabulary may know how it is written."
+    "Old and new words as a text: the vocabulary may know how it is written."
     if hasattr(vocab, 'join'):
         return vocab.join([vocab[int(i)] for i in vocab.encode(text)] + new)
     return ' '.join((text.split() if isinstance(text, str) else list(text)) + new)
@@ -172,6 +172,7 @@ def _other_words(n, vocab):
     return InvalidSize(f"The model scores {n} words, but the vocabulary has "
                        f"{len(vocab)}; pass the vocabulary it was trained on.")
 
+# %% ../nbs/11_generation.ipynb #keptgen2
 def checked_words(text, vocab):
     "The words of one text; a list of texts is none."
     if not isinstance(text, str):
@@ -192,6 +193,7 @@ def checked_words(text, vocab):
         raise EmptyText("The text to continue is empty: give it at least one word.")
     return text
 
+# %% ../nbs/11_generation.ipynb #keptgen3
 def _adjusted(adjust, scores, seen):
     "What `adjust` makes of the scores: as many."
     new = adjust(scores.clone(), list(seen))

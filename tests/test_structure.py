@@ -49,7 +49,7 @@ def house(tmp_path):
     ('course/figures', 'from .notebooks import repository', 'course.figures imports course.notebooks, which stands apart'),
     ('course/claims', 'from ..check.core import require', 'course.claims imports check.core: the course does not know the check'),
     ('check/core', 'from ..course.ladder import share', 'check.core imports course.ladder: the check does not know the course'),
-    ('text', 'from .data import *', 'text stands on no floor'),
+    ('nowhere', 'from .data import *', 'nowhere stands on no floor'),
 ])
 def test_the_contract_notices(house, module, line, said):
     with open(house/f'{module}.py', 'a', encoding='utf-8') as f: f.write(f'\n{line}\n')

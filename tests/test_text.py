@@ -129,7 +129,7 @@ def test_the_metric_agrees():
         x,_ = zip(*learn.dls.valid)
         rows = sum(b.shape[1] for b in x)
         exact = evaluate(learn, TextPart(learn.dls.valid.items[0][:3*rows+1]), rows=3)
-        assert abs(ours/exact.perplexity - 1) < 1e-6 and (abs(theirs/ours - 1) < 1e-6) == drop_last
+        assert abs(ours/exact.perplexity - 1) < 1e-6 and abs(theirs/ours - 1) < 1e-5           # our learner weighs fastai's by words, in float32
         assert np.allclose(learn.metrics[0].by_row/rows, exact.by_row, atol=1e-5)
 
 
