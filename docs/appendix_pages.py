@@ -10,6 +10,7 @@ from lm_from_scratch.course.claims import show_claim
 from lm_from_scratch.course.copies import adapted_table, copying_table
 from lm_from_scratch.course.experiments import load_results, load_rows, results_file
 from lm_from_scratch.course.ladder import ladder_table
+from lm_from_scratch.course.texts import text_table
 
 root = Path(__file__).resolve().parent.parent
 
@@ -71,6 +72,13 @@ def ladder_cpu_table():
     return table(t.assign(ratio=(t.now/t.before).map('{:.2f}'.format), before=t.before.map('{:.1f}'.format), now=t.now.map('{:.1f}'.format)))
 
 
+def text_size_table():
+    "A text of any size, tokenized once: what that takes, and what a batch of it costs then."
+    t = load_results('text_size')
+    return table(pd.DataFrame({'text, MB': t.mb, 'tokens': t.tokens.map('{:,}'.format), 'MB a CPU second': t.mb_per_cpu_second,
+                               'peak memory, MB': t.peak_mb, 'a batch, µs': t.batch_us}))
+
+
 def results_page():
     "The page appendix/results."
     parts = [
@@ -80,7 +88,9 @@ def results_page():
         '## Copying', 'Ways of training, then ways of adapting while reading. [Copying](../../nbs/10_copying.ipynb) tells how.', table(copying_table()), table(adapted_table()), made_by('copying'),
         '## The LSTM, timed', "Time of a training step, as a multiple of `nn.LSTM`'s" + '. [A fast LSTM](../../nbs/23_fast_lstm.ipynb) tells how.', speed_table(), made_by('lstm_speed'),
         '## The training loop, timed', "Speed, as a share of the model's own: forward, backward and a fused step. [Training](../../nbs/21_training.ipynb) tells how.", loop_table(), made_by('loop_speed'),
-        '## The ladder, timed', 'CPU seconds of one seed of each rung: before the lean loop (commit 717144d), and now.', ladder_cpu_table(), made_by('ladder_cpu')]
+        '## The ladder, timed', 'CPU seconds of one seed of each rung: before the lean loop (commit 717144d), and now.', ladder_cpu_table(), made_by('ladder_cpu'),
+        '## Text', "Trainings on the Penn Treebank and on Shakespeare's characters, each for the same CPU seconds. [Texts](../../nbs/38_texts.ipynb) tells how.", table(text_table()), made_by('texts'),
+        '## Text, timed', 'A text of any size, tokenized once into a file. [Tokens](../../nbs/24_tokens.ipynb) tells how.', text_size_table(), made_by('text_size')]
     return '\n\n'.join(parts) + '\n'
 
 
