@@ -38,6 +38,30 @@ class Stateful(Module):
         if self.h is None: return start
         return _map(partial(_fit_rows, bs=bs), _ready(self))
 
+# %% ../nbs/02_state.ipynb #keptready
+# a constant for torch.compile; PyTorch 2.6 has no such function
+_exporting = getattr(torch.compiler, 'is_exporting', lambda: False)
+
+def _ready(model):
+    "The carried state, to go on from; refuses where that would be wrong in silence."
+    h = model.h[0] if isinstance(model.h, tuple) else model.h
+    if _exporting() or torch.onnx.is_in_onnx_export():
+        raise LMError("The state that is carried would become a constant of the "
+                      "exported model: call `reset()` before you export.")
+    if torch.compiler.is_compiling(): return model.h
+    if torch._C._functorch.is_dead_tensor_wrapper(h):
+        raise LMError("The state comes from a `torch.func` transform that has ended: "
+                      "call `reset()` after it.")
+    if torch._C._current_graph_task_id() != -1:  # in the middle of a backward pass
+        raise LMError("Checkpointing computes this model a second time, and its state "
+                      "has moved on: checkpoint its layers, or `reset()` in between.")
+    return _in_precision(model, h.dtype, h.device.type)
+
+def _in_precision(model, dtype, device):  # autocast leaves states of another type
+    types = [p.dtype for p in model.parameters() if p.is_floating_point()]
+    if not types or dtype in types or torch.is_autocast_enabled(device): return model.h
+    return _map(lambda t: t.to(types[0]), model.h)
+
 # %% ../nbs/02_state.ipynb #bde8ffbd
 def _fit_rows(h, bs):
     "The first `bs` rows of a state; zeros for those that it lacks."
@@ -94,30 +118,6 @@ def lent(
             reset()  # a state of another kind cannot be put back
             for m,training in modes: m.training = training
             for m,kept in states: m.h = kept
-
-# %% ../nbs/02_state.ipynb #keptready
-# a constant for torch.compile; PyTorch 2.6 has no such function
-_exporting = getattr(torch.compiler, 'is_exporting', lambda: False)
-
-def _ready(model):
-    "The carried state, to go on from; refuses where that would be wrong in silence."
-    h = model.h[0] if isinstance(model.h, tuple) else model.h
-    if _exporting() or torch.onnx.is_in_onnx_export():
-        raise LMError("The state that is carried would become a constant of the "
-                      "exported model: call `reset()` before you export.")
-    if torch.compiler.is_compiling(): return model.h
-    if torch._C._functorch.is_dead_tensor_wrapper(h):
-        raise LMError("The state comes from a `torch.func` transform that has ended: "
-                      "call `reset()` after it.")
-    if torch._C._current_graph_task_id() != -1:  # in the middle of a backward pass
-        raise LMError("Checkpointing computes this model a second time, and its state "
-                      "has moved on: checkpoint its layers, or `reset()` in between.")
-    return _in_precision(model, h.dtype, h.device.type)
-
-def _in_precision(model, dtype, device):  # autocast leaves states of another type
-    types = [p.dtype for p in model.parameters() if p.is_floating_point()]
-    if not types or dtype in types or torch.is_autocast_enabled(device): return model.h
-    return _map(lambda t: t.to(types[0]), model.h)
 
 # %% ../nbs/02_state.ipynb #keptwords
 Stateful.words = None  # the words that the weights were trained on, where known
