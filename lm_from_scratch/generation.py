@@ -189,7 +189,7 @@ def checked_words(text, vocab):
         other = [w for w in text if not isinstance(w, str)]
         if other: raise UnknownWord(f"{other[0]!r} is no word: a text is a string or a "
                                     "list of words.")
-    if not (text.split() if isinstance(text, str) else text):
+    if not len(vocab.encode(text) if isinstance(text, str) else text):
         raise EmptyText("The text to continue is empty: give it at least one word.")
     return text
 

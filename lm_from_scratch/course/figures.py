@@ -564,6 +564,19 @@ FIGURES['shapes_every_word'] = dict(
         "five . from the second; the targets have the shape (bs times seq_len), "
         "without an axis for the vocab.")
 
+# %% ../../nbs/36_figures.ipynb #figures-167
+def _axis_names(c, x, y, w=104, h=104, names=('time','features','bs')):
+    "Lines beside a block at (x, y): to the right, upwards, in depth; '': none."
+    right,up,deep = names
+    axis = dict(role='muted', lw=1.5)
+    if right:
+        c.line((x,y-10), (x+w,y-10), **axis)
+        c.text(x+w/2, y-26, right, 'muted', 17)
+    c.line((x-9,y), (x-9,y+h), **axis)
+    c.text(x-22, y+h/2, up, 'muted', 17, rotation=90, va='center')
+    c.line((x+w+8,y-8), (x+w+38,y+20), **axis)
+    c.text(x+w+36, y-6, deep, 'muted', 17, ha='left')
+
 # %% ../../nbs/36_figures.ipynb #figures-160
 @draws('shapes_every_word', 500)
 def _shapes(c):
@@ -615,19 +628,6 @@ def _normalization(c):
         c.text(b.x+16, 50, 'mean over', 'muted', 17)
         c.text(b.x+16, 26, over, size=18)
     _axis_names(c, 40, 105)
-
-# %% ../../nbs/36_figures.ipynb #figures-167
-def _axis_names(c, x, y, w=104, h=104, names=('time','features','bs')):
-    "Lines beside a block at (x, y): to the right, upwards, in depth; '': none."
-    right,up,deep = names
-    axis = dict(role='muted', lw=1.5)
-    if right:
-        c.line((x,y-10), (x+w,y-10), **axis)
-        c.text(x+w/2, y-26, right, 'muted', 17)
-    c.line((x-9,y), (x-9,y+h), **axis)
-    c.text(x-22, y+h/2, up, 'muted', 17, rotation=90, va='center')
-    c.line((x+w+8,y-8), (x+w+38,y+20), **axis)
-    c.text(x+w+36, y-6, deep, 'muted', 17, ha='left')
 
 # %% ../../nbs/36_figures.ipynb #figures-170
 _WORDS = ('one','.','two','three')
