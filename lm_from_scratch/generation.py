@@ -128,8 +128,7 @@ def generate(
 ):                       # The text and its new words; with `logprobs`, it and a list
     "Continue a text."
     check_size('n_words', n_words)
-    text = text if isinstance(text, str) else list(text)
-    checked_words(text, model_and_vocab(learn, vocab)[1])
+    text = checked_words(text, model_and_vocab(learn, vocab)[1])
     new = list(generate_stream(learn, text, n_words, temperature, top_k, top_p,
                                seed, True, adjust, vocab))
     text = _together(model_and_vocab(learn, vocab)[1], text, [w for w,_ in new])

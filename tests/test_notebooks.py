@@ -2,6 +2,7 @@
 import ast
 import re
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import pytest
@@ -22,7 +23,7 @@ def name(path): return path.relative_to(ROOT/'nbs').with_suffix('').as_posix()
 def test_runs(path, capsys):
     "Errors, asserts and other words fail, and so do checks that a student meets in the same kernel; figures that moved, and the sentences that rest on them, are told: `make course` fails on those."
     student = Student(path) if path in chapters() else None
-    run = run_notebook(path, then=student)
+    with ThreadPoolExecutor(1) as thread: run = thread.submit(run_notebook, path, then=student).result()    # beside a browser's event loop
     with capsys.disabled(): print(f"\n{name(path)}: {run.seconds:.0f} s of the processor's time", end=' ')
     assert not run.error, run.trace or run.error
     for cell in run.nb.cells:
