@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     # the base class of PyTorch's own tests, which are not run here: only their samples are asked for
     sys.modules.setdefault('expecttest', types.SimpleNamespace(TestCase=unittest.TestCase))
     from torch.testing._internal.common_modules import module_db
-torch.backends.__allow_nonbracketed_mutation_flag = True    # which that import forbids to the whole process; fastai sets flags so
+torch.backends.disable_global_flags.__globals__['__allow_nonbracketed_mutation_flag'] = True    # which that import forbids to the whole process; fastai sets flags so
 
 INFOS = {info.module_cls: info for info in module_db}
 RNN_OF = {nn.RNN: [partial(Recurrent, RNNCell)], nn.LSTM: [FastLSTM, partial(Recurrent, LSTMCell), partial(Recurrent, FusedLSTMCell)],
