@@ -465,6 +465,17 @@ def test_ctrl_c_at_any_moment(tmp_path, command):
     assert gone(workers, 5)
 
 
+def test_ctrl_c_while_the_first_worker_starts(tmp_path):
+    "It is still importing, and has not yet said that the parent decides."
+    for k in range(3):
+        p = typed('ladder', 'nword', '--cache', tmp_path/'r.jsonl')
+        while p.poll() is None and not [c for c in family(p) if 'spawn_main' in ' '.join(c.cmdline())]: time.sleep(.01)
+        time.sleep(.05 * k)
+        os.killpg(p.pid, signal.SIGINT)
+        out, err = p.communicate(timeout=20)
+        assert p.returncode == 130 and 'Traceback' not in err and 'Stopped' in err, err
+
+
 @pytest.fixture(scope='module')
 def interrupted(tmp_path_factory):
     "`ladder`, killed by -9 after its first row; then again from its cache, stopped by Ctrl-C at any moment."

@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from importlib.util import find_spec, resolve_name
 from inspect import getsource
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -724,6 +724,7 @@ def runs(self:_Pool, tasks, stopped):
 def _no_interrupt():
     "Hold Ctrl-C back for a moment; processes that are started never get it."
     if not hasattr(signal, 'pthread_sigmask'): yield; return
+    resource_tracker.ensure_running()   # when it starts, it lets signals through again
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try: yield
     finally: signal.pthread_sigmask(signal.SIG_SETMASK, held)
