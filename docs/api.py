@@ -100,7 +100,7 @@ def entry(module, name):
     elif name.isupper(): kind, sig, body = 'data', '', _value(o)
     else: return ''                                    # a value, said in the chapter
     if method and not body: return ''
-    return f'````{{py:{kind}}} {name}{sig}\n' + '\n'.join(options) + '\n\n' + body + '\n````'
+    return f'~~~~{{py:{kind}}} {name}{sig}\n' + '\n'.join(options) + '\n\n' + body + '\n~~~~'          # a default may hold backticks
 
 
 def reference(module):
