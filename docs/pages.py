@@ -268,8 +268,8 @@ def notebook(page):
 
 
 def markdown_api(ref):
-    "Link the names that docstrings and tables mention."
-    return re.sub(r'(?<!`)`([^`\n{}<>]+)`(?!`)', lambda m: linked(m[1]), ref)
+    "Link the names that docstrings and tables mention; a signature is code, whatever its defaults hold."
+    return re.sub(r'(?m)^~~~~\{.*$|(?<!`)`([^`\n{}<>]+)`(?!`)', lambda m: linked(m[1]) if m[1] else m[0], ref)
 
 
 def appendix(page, text):
