@@ -14,7 +14,7 @@ LMFS := $(BIN)/lm-from-scratch
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUTF8 := 1
 
-.PHONY: help course variants test lab export clean-notebooks images results readme docs recall wheel clean setup
+.PHONY: help course variants kills test lab export clean-notebooks images results readme docs recall wheel clean setup
 
 help:  ## what you are reading
 	@echo "A language model from scratch. Targets:"
@@ -42,6 +42,9 @@ course: $(STAMP)  ## run and compare the chapters (STORE=1: store them), train t
 
 variants: $(STAMP)  ## run the chapters as other machines would calculate them: what moves, what breaks?
 	@$(LMFS) course nbs --jobs $(JOBS) --variant all
+
+kills: $(STAMP)  ## kill a training fifty times, go on with it, compare its end; store the count
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/kill_runs.py --kills 50 --store
 
 test: $(STAMP)  ## run everything that must hold: notebooks, tests, site, export, style, spelling
 	@sh tests/tools.sh

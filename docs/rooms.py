@@ -14,6 +14,7 @@ CHECKER = "a chapter's checkers"
 FLOORS = dict(
     library=[
         dict(errors="what is said when input is wrong"),
+        dict(settings="everything that can be set for a run"),
         dict(data="corpus, vocabulary, batches that run on"),
         dict(nword="a few words in, one guess out"),
         dict(state="a state that is carried from batch to batch"),
@@ -32,7 +33,8 @@ FLOORS = dict(
              inspection="gates and states of a trained model, word by word",
              text="corpora in parts, every token scored once, cache and dynamic evaluation",
              awd="the rest of AWD-LSTM and its relatives, piece by piece (optional)"),
-        dict(training="`Learner` set-up and fair comparisons")],
+        dict(training="`Learner` set-up and fair comparisons",
+             runs="a training as a folder: begun, gone on with, judged, made to write")],
     course=[
         dict(drawing="canvas, boxes, arrows, files the same to the byte",
              notebooks="runs chapters in kernels, stores what they show",
@@ -47,7 +49,8 @@ FLOORS = dict(
         dict.fromkeys(('data', 'state', 'multilayer'), CHECKER),
         dict.fromkeys(('nword', 'every_word', 'lstm', 'gru', 'normalization', 'regularization', 'weight_tying', 'copying', 'generation'), CHECKER)],
     faces=[
-        dict(all="what a user wants at once", cli="the command line")])
+        dict(all="what a user wants at once", cli="the command line"),
+        dict(__main__="`python -m lm_from_scratch`, the same")])
 GROUNDS = dict(library=(), course=('library',), check=('library',), faces=('library', 'course', 'check'))
 APART = {'course.notebooks'} # on the ground of the course: no other room of the course imports it
 

@@ -27,6 +27,8 @@ from .generation import *
 from .inspection import *
 from .text import *
 from .awd import *
+from .settings import *
+from .runs import *
 from .course.ladder import *
 from .course.claims import *
 from .course.copies import *
@@ -36,6 +38,7 @@ LMError EmptyText CorpusTooSmall InvalidSize UnknownWord UnknownId TextFileError
 number_words human_numbers Vocab Corpus lm_dataloaders nword_dataloaders sequences StreamDL show_stream
 TextTokenizer TextFile write_tokens open_tokens text_corpus open_corpus TextCorpus TextPart
 evaluate Score evaluate_cache evaluate_dynamic TokenPerplexity
+Settings SIZES PRESETS train_run resume_run load_run Run continue_texts
 
 Learner DataLoaders Callback CrossEntropyLossFlat accuracy Perplexity set_seed load_learner
 SaveModelCallback EarlyStoppingCallback ReduceLROnPlateau TerminateOnNaNCallback

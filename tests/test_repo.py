@@ -25,7 +25,7 @@ def test_modules_are_what_the_notebooks_export(tmp_path):
     for name in ('nbs', 'lm_from_scratch'): shutil.copytree(ROOT/name, tmp_path/name, ignore=shutil.ignore_patterns('__pycache__', '.*'))
     for name in ('pyproject.toml', 'settings.ini', 'setup.py', 'README.md'): shutil.copy(ROOT/name, tmp_path)
     for f in (tmp_path/'lm_from_scratch').rglob('*.py'):
-        if f.name not in ('__init__.py', 'all.py'): f.unlink()
+        if f.name not in ('__init__.py', '__main__.py', 'all.py'): f.unlink()
     out = sh(sys.executable, '-c', 'from nbdev.export import nb_export; from nbdev.doclinks import nbdev_export; nbdev_export()', cwd=tmp_path)
     assert not out.returncode, out.stderr
     made,here = ({f.relative_to(root).as_posix(): f.read_text(encoding='utf-8') for f in (root/'lm_from_scratch').rglob('*.py')} for root in (tmp_path, ROOT))
@@ -44,7 +44,7 @@ def test_notebooks_are_clean():
 
 
 def test_all_has_every_module():
-    exported = {f.stem for f in (ROOT/'lm_from_scratch').glob('*.py')} - {"__init__", "_modidx", "all", "cli"}
+    exported = {f.stem for f in (ROOT/'lm_from_scratch').glob('*.py')} - {"__init__", "__main__", "_modidx", "all", "cli"}
     assert set(re.findall(r'from \.(\w+) import \*', (ROOT/'lm_from_scratch/all.py').read_text())) == exported
 
 

@@ -1,0 +1,534 @@
+"Runs: what a folder keeps, how a training goes on, what is refused, and the commands of the shell."
+import errno
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from lm_from_scratch import runs
+from lm_from_scratch.cli import app
+from lm_from_scratch.data import Vocab, number_words
+from lm_from_scratch.errors import LMError
+from lm_from_scratch.generation import generate
+from lm_from_scratch.multilayer import RNNS
+from lm_from_scratch.runs import (Place, Rows, Run, Settings, Training, build_model, check_files, choose_device, continue_texts, count_parameters, load_run,
+                                  n_hidden_for, rate_at, read_config, read_history, read_tensors, resume_run, train_run, weights_of, write_tensors)
+from lm_from_scratch.settings import LAYERS, OTHER_NAMES, PRESETS, SIZES, settings_from
+from lm_from_scratch.text import evaluate, open_corpus
+from lm_from_scratch.tokens import TextTokenizer
+
+ROOT = Path(__file__).parent.parent
+TEXT = '\n'.join(f'{number_words(n)} .' for n in range(1, 400))
+SMALL = dict(tokens='words', n_hidden=12, n_layers=1, bs=4, seq_len=8, steps=24, evaluations=3)
+
+
+def small(folder, text=TEXT, report=lambda *a, **k: None, **more):
+    return train_run([text], folder, {**SMALL, **more}, device='cpu', report=report)
+
+
+def stop_at(step):
+    def report(what, training=None, **how):
+        if what == 'step' and training.place.step == step: training.asked = 2
+    return report
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory):
+    "A run, and what it has come to; tests copy it."
+    return small(tmp_path_factory.mktemp('runs')/'run')
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    shutil.copytree(made.folder, tmp_path/'run')
+    return tmp_path/'run'
+
+
+def same(a, b):
+    assert all(torch.equal(p, q) for p, q in zip(a.model.parameters(), b.model.parameters(), strict=True))
+    told = [[(r['step'], r['rate'], r['train_loss'], r['valid_loss'], r['sample']) for r in run.history] for run in (a, b)]
+    assert told[0] == told[1] and told[0]
+    (ta, pa), (tb, pb) = (read_tensors(run.folder/'last.safetensors') for run in (a, b))
+    assert ta.keys() == tb.keys() and all(torch.equal(ta[k], tb[k]) for k in ta)
+    assert {**pa, 'seconds': 0} == {**pb, 'seconds': 0}
+
+
+# ---- settings
+
+@pytest.mark.parametrize('name, near', [('learing_rate', 'lr'), ('learning_rate', 'lr'), ('n_hiden', 'n_hidden'), ('batch_size', 'bs'), ('Dropout', 'dropout')])
+def test_an_unknown_setting_is_told_with_the_nearest(name, near):
+    with pytest.raises(LMError, match=f"no setting '{name}'; did you mean '{near}'"): settings_from({name: 1})
+
+
+def test_other_names_lead_to_settings(): assert not {v for v in OTHER_NAMES.values()} - set(Settings.__dataclass_fields__)
+
+
+@pytest.mark.parametrize('wrong, said', [
+    (dict(n_hidden=0), 'n_hidden must be a whole number of at least 1'), (dict(lr=-1), 'lr must be above 0'), (dict(lr=float('nan')), 'lr must'),
+    (dict(dropout=1.), 'dropout must be'), (dict(epochs=1, minutes=2), 'epochs and minutes both say'), (dict(tokens='word'), "did you mean 'words'"),
+    (dict(rnn='LSTM'), "rnn cannot be 'LSTM'; did you mean 'lstm'"), (dict(rnn='gru', drop_weights=.5), "drop_weights is for layers of the kind 'lstm'"),
+    (dict(tie_weights='yes'), 'tie_weights must be true or false'), (dict(lr='fast'), "lr must be a number, not 'fast'"), (dict(tokens=3), 'tokens must be a word'),
+    (dict(steps=2.5), 'steps must be a whole number'), (dict(minutes=0), 'minutes must be above 0'), (dict(seed=-1), 'seed must be')])
+def test_settings_that_make_no_sense(wrong, said):
+    with pytest.raises(LMError) as e: settings_from(wrong)
+    assert said in str(e.value) and '\n' not in str(e.value)
+
+
+def test_layers_are_those_of_the_library(): assert list(LAYERS) == list(RNNS)
+
+
+@pytest.mark.parametrize('name', [*SIZES, *PRESETS])
+def test_sizes_and_presets_make_models(name):
+    s = settings_from({**SIZES, **PRESETS}[name])
+    with torch.device('meta'): assert build_model(s, 50)(torch.zeros(2, 3, dtype=torch.long))[0].shape[:2] == (2, 3)
+
+
+@pytest.mark.parametrize('params', [30_000, 1_000_000, 2_653_200])
+def test_a_number_of_parameters_chooses_the_width(params):
+    s = Settings()
+    n = n_hidden_for(params, s, 1000)
+    at, above = (count_parameters(Settings(n_hidden=k), 1000) for k in (n, n+8))
+    assert at <= params < above
+    with torch.random.fork_rng(): assert at == sum(p.numel() for p in build_model(Settings(n_hidden=n), 1000).parameters())
+
+
+def test_too_few_parameters():
+    with pytest.raises(LMError, match='100 are too few'): n_hidden_for(100, Settings(), 1000)
+
+
+# ---- the place in the text
+
+@pytest.mark.parametrize('n, bs, seq_len', [(1000, 4, 7), (101, 4, 5), (30, 8, 5), (12, 3, 35), (2, 1, 5)])
+def test_rows_go_on_from_batch_to_batch(n, bs, seq_len):
+    rows = Rows(torch.arange(n), bs, seq_len, seed=3)
+    last = None
+    for k in range(3*rows.n_batches):
+        x, y, new = rows[k]
+        assert x.shape == y.shape and torch.equal(y, x+1) and new == (k % rows.n_batches == 0)
+        if not new: assert torch.equal(x[:, 0], last)
+        last = y[:, -1]
+    assert len({rows.first(e) for e in range(20)}) > 1 or rows.moves == 1
+
+
+def test_a_mapped_text_gives_the_same_rows():
+    ids = torch.arange(500) % 60
+    a, b = Rows(ids, 4, 6), Rows(ids.to(torch.uint16), 4, 6)
+    assert all(torch.equal(p, q) for k in range(7) for p, q in zip(a[k][:2], b[k][:2]))
+
+
+def test_the_rate_rises_and_falls():
+    rates = [rate_at(k/100) for k in range(101)]
+    assert rates[0] == 0 and max(rates) == rates[10] == 1 and rates[100] == pytest.approx(.01) and rates[10:] == sorted(rates[10:], reverse=True)
+
+
+# ---- the same run, however often it is broken off
+
+@pytest.mark.parametrize('more', [dict(), dict(dropout=.3, drop_inputs=.2, drop_between=.2, drop_weights=.3, drop_words=.1, n_layers=2, alpha=1., beta=1.), dict(rnn='gru', dropout=.2),
+                                  dict(rnn='relu', tie_weights=False, n_emb=8, wd=.1), dict(sampled=True), dict(tokens='chars', steps=40), dict(tokens='bpe', max_words=300)],
+                         ids=['lstm', 'every-dropout', 'gru', 'untied', 'sampled', 'chars', 'bpe'])
+def test_goes_on_as_if_nothing_had_happened(tmp_path, more):
+    whole = small(tmp_path/'whole', **more)
+    half = small(tmp_path/'half', report=stop_at(5), **more)
+    assert whole.finished and not half.finished
+    half = resume_run(tmp_path/'half', device='cpu', report=stop_at(11))
+    assert not half.finished and read_tensors(half.folder/'last.safetensors')[1]['step'] == 11
+    same(resume_run(tmp_path/'half', device='cpu'), whole)
+
+
+def test_broken_off_before_the_first_step(tmp_path, made):
+    def report(what, training=None, **how):
+        if what == 'begun': training.asked = 2
+    small(tmp_path/'a', dropout=.2, report=report)
+    # the first look at `asked` comes after a step: all the same, what follows is the same
+    same(resume_run(tmp_path/'a', device='cpu'), small(tmp_path/'b', dropout=.2))
+
+
+def test_broken_off_while_it_is_judged(tmp_path, monkeypatch):
+    "Ctrl-C in the middle of an evaluation: it is done again, and nothing differs."
+    whole, real, calls = small(tmp_path/'whole', dropout=.2), runs.evaluate, []
+    def evaluate(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2: raise KeyboardInterrupt
+        return real(*args, **kwargs)
+    monkeypatch.setattr(runs, 'evaluate', evaluate)
+    half = small(tmp_path/'half', dropout=.2)
+    assert not half.finished and read_tensors(half.folder/'last.safetensors')[1]['judged'] == 8
+    same(resume_run(half.folder, device='cpu'), whole)
+
+
+def test_training_leaves_the_callers_dice_alone(tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    small(tmp_path/'a', steps=3)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_killed_at_random_moments():
+    "A few here; `tests/kill_runs.py --kills 50` has the count that is stored."
+    out = subprocess.run([sys.executable, ROOT/'tests'/'kill_runs.py', '--kills', '3', '--seed', '7'], cwd=ROOT, text=True, capture_output=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    assert out.returncode == 0 and 'the same end' in out.stdout, out.stdout + out.stderr
+
+
+def test_fifty_were_killed():
+    stored = json.loads((ROOT/'tests'/'kill_runs.json').read_text())
+    assert stored['kills'] >= 50
+
+
+def test_beyond_the_end(copy):
+    with pytest.raises(LMError, match='at its end, after 24 steps; say how much longer'): resume_run(copy, device='cpu')
+    run = resume_run(copy, steps=6, device='cpu')
+    assert [r['step'] for r in run.history] == [8, 16, 24, 26, 28, 30] and run.settings.steps == 6
+
+
+def test_a_plan_in_minutes(tmp_path, monkeypatch):
+    "It is made once, stored, and then the same wherever the training is broken off."
+    monkeypatch.setattr(runs, 'MEASURED', .01)
+    run = small(tmp_path/'a', steps=None, minutes=.01)
+    place = read_tensors(run.folder/'last.safetensors')[1]
+    assert run.finished and place['step'] == place['total'] >= 6
+
+
+def test_early_stopping(tmp_path):
+    run = small(tmp_path/'a', lr=2., clip=100., steps=400, evaluations=40, patience=2)
+    assert run.finished and len(run.history) < 40 and run.best['step'] < run.history[-1]['step']
+    assert torch.equal(load_run(run.folder).model.h_o.bias, run.model.h_o.bias)
+
+
+def test_a_loss_that_is_no_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(Training, 'step', lambda self: float('nan'))
+    with pytest.raises(LMError, match=r'no number any more after 0 steps: begin again with a smaller rate \(--lr 0.002\)'): small(tmp_path/'a')
+
+
+# ---- the folder
+
+def test_what_it_holds(made):
+    files = sorted(f.name for f in made.folder.iterdir() if f.name != '.lock')
+    assert files == ['README.md', 'config.json', 'curve.svg', 'history.jsonl', 'last.safetensors', 'model.safetensors', 'tokenizer.json', 'tokens']
+    readme = (made.folder/'README.md').read_text()
+    assert '| valid |' in readme and 'curve.svg' in readme and made.config['text']['parts']['train']['sha256'][:16] in readme
+    assert (made.folder/'curve.svg').read_text().count('</svg>') == 1
+
+
+def test_the_weights_are_the_best(tmp_path):
+    run = small(tmp_path/'a', lr=1., clip=50., steps=60, evaluations=20)
+    best = min(r['valid_loss'] for r in run.history)
+    rows = max(1, min(32, len(open_corpus(run.folder/'tokens').valid)//500))
+    assert evaluate(run.model, open_corpus(run.folder/'tokens').valid, rows).nats == best
+
+
+def test_no_pickle_anywhere():
+    code = (ROOT/'lm_from_scratch'/'runs.py').read_text()
+    assert 'pickle' not in code.replace('no pickle', '') and 'torch.load' not in code and 'torch.save' not in code
+
+
+def old_run(): return ROOT/'tests'/'runs'/'v1'
+
+
+def test_a_run_of_version_1_is_read_for_ever(tmp_path):
+    "It was made by the first version, and is never made again."
+    shutil.copytree(old_run(), tmp_path/'v1')
+    run, said = load_run(tmp_path/'v1', 'cpu'), json.loads((old_run()/'said.json').read_text())
+    assert read_config(tmp_path/'v1')['version'] == 1
+    assert run.generate('one .', 12, temperature=0) == said['text']
+    assert run.evaluate()['valid'].nats == pytest.approx(said['nats'], abs=1e-4)
+    (tmp_path/'v1'/'said.json').unlink()
+    assert resume_run(tmp_path/'v1', steps=2, device='cpu').finished
+
+
+SAID = {
+    'gone': 'There is no run at', 'a file': 'There is no run at', 'empty': 'no config.json', 'config cut short': 'is no JSON object', 'config a list': 'is no JSON object',
+    'config of another kind': 'does not say that this is a run', 'newer': 'written by a newer version', 'version a word': 'newer version', 'unknown setting': "no setting 'hiden'",
+    'setting of another type': 'n_hidden must be a number', 'no tokenizer': 'There is no file at', 'tokenizer junk': 'holds no tokenizer', 'weights pickled': 'holds no tensors',
+    'weights cut short': 'holds no tensors', 'weights empty': 'holds no tensors', 'a huge header': 'holds no tensors', 'not finite': 'are not finite', 'other sizes': 'of a model with other layers',
+    'of another run': 'of a model with other layers', 'about a list': 'holds no tensors', 'other words': 'of a model with other layers', 'no weights at all': 'There is no file at'}
+
+
+def edit(path, **changes): path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def break_run(name, run):
+    config, weights = run/'config.json', run/'model.safetensors'
+    if name == 'gone': shutil.rmtree(run)
+    if name == 'a file': shutil.rmtree(run); run.write_text('x')
+    if name == 'empty': config.unlink()
+    if name == 'config cut short': config.write_text(config.read_text()[:50])
+    if name == 'config a list': config.write_text('[1]')
+    if name == 'config of another kind': edit(config, format='x')
+    if name == 'newer': edit(config, version=2)
+    if name == 'version a word': edit(config, version='one')
+    if name == 'unknown setting': edit(config, settings=dict(hiden=3))
+    if name == 'setting of another type': edit(config, settings=dict(n_hidden='3'))
+    if name == 'no tokenizer': (run/'tokenizer.json').unlink()
+    if name == 'tokenizer junk': (run/'tokenizer.json').write_text('{}')
+    if name == 'weights pickled': weights.write_bytes(pickle.dumps(print))
+    if name == 'weights cut short': weights.write_bytes(weights.read_bytes()[:-10])
+    if name == 'weights empty': weights.write_bytes(b'')
+    if name == 'a huge header': weights.write_bytes((2**62).to_bytes(8, 'little') + b'{}')
+    if name in ('not finite', 'other sizes', 'about a list'):
+        tensors, about = read_tensors(weights)
+        if name == 'not finite': tensors['h_o.bias'][3] = float('nan')
+        if name == 'other sizes': tensors['h_o.bias'] = torch.zeros(3)
+        write_tensors(weights, tensors, [1] if name == 'about a list' else about)
+    if name == 'of another run': edit(config, settings={**json.loads(config.read_text())['settings'], 'n_hidden': 13})
+    if name == 'other words': TextTokenizer.train('one two three', 'words').save(run/'tokenizer.json')
+    if name == 'no weights at all': weights.unlink(); (run/'last.safetensors').unlink()
+
+
+@pytest.mark.parametrize('name', SAID)
+def test_what_is_no_run_is_told_in_a_sentence(copy, name):
+    break_run(name, copy)
+    with pytest.raises(LMError, match=SAID[name]) as e: load_run(copy, 'cpu')
+    assert '\n' not in str(e.value)
+
+
+@pytest.mark.parametrize('name', ['gone', 'config cut short', 'newer', 'a file'])
+def test_the_same_where_one_goes_on(copy, name):
+    break_run(name, copy)
+    with pytest.raises(LMError, match=SAID[name]): resume_run(copy, steps=3)
+
+
+@pytest.mark.parametrize('break_it, said', [
+    (lambda run: (run/'last.safetensors').unlink(), 'There is no file at'),
+    (lambda run: (run/'last.safetensors').write_bytes(b'junk'), 'holds no tensors'),
+    (lambda run: write_tensors(run/'last.safetensors', read_tensors(run/'last.safetensors')[0], dict(stop=3)), 'does not hold a training'),
+    (lambda run: write_tensors(run/'last.safetensors', {k: t for k, t in read_tensors(run/'last.safetensors')[0].items() if not k.startswith('random')}, {}), 'does not hold a training'),
+    (lambda run: shutil.rmtree(run/'tokens'), 'There is no file at'),
+    (lambda run: (run/'tokens'/'train.tokens').write_bytes(b'x'), 'was cut short')], ids=['gone', 'junk', 'another place', 'no dice', 'no tokens', 'tokens cut short'])
+def test_a_training_that_cannot_go_on(copy, break_it, said):
+    break_it(copy)
+    with pytest.raises(LMError, match=said) as e: resume_run(copy, steps=3, device='cpu')
+    assert '\n' not in str(e.value)
+
+
+def test_weights_that_were_broken_off_early(tmp_path):
+    "Before the first evaluation there are only those of the training itself."
+    small(tmp_path/'a', report=stop_at(3))
+    assert not (tmp_path/'a'/'model.safetensors').exists() and load_run(tmp_path/'a', 'cpu').generate('one', 3, seed=0)
+
+
+def test_a_folder_that_is_taken(copy, tmp_path):
+    with pytest.raises(LMError, match='holds a run already: go on with it by `--resume'): small(copy)
+    (tmp_path/'x').mkdir()
+    (tmp_path/'x'/'letter.txt').write_text('dear')
+    with pytest.raises(LMError, match=r'holds other files \(letter.txt\)'): small(tmp_path/'x')
+    (tmp_path/'y').write_text('')
+    with pytest.raises(LMError, match='taken for each other'): small(tmp_path/'y')
+    (tmp_path/'z').mkdir()
+    assert small(tmp_path/'z', steps=2).finished
+
+
+@pytest.mark.parametrize('text, more, said', [('', {}, 'empty|too few'), ('one', {}, 'too few|tokens'), (TEXT, dict(n_hidden=-1), 'n_hidden must'), (TEXT, dict(eos='two words'), 'eos must be one word')])
+def test_nothing_is_left_where_nothing_began(tmp_path, text, more, said):
+    with pytest.raises(LMError, match=said): small(tmp_path/'a', text, **more)
+    assert not (tmp_path/'a').exists()
+
+
+def test_two_trainings_in_one_folder(tmp_path):
+    said = []
+    def report(what, training=None, **how):
+        if what == 'step' and training.place.step == 3 and not said:
+            try: resume_run(training.folder, device='cpu')
+            except LMError as e: said.append(str(e))
+    assert small(tmp_path/'a', report=report).finished and 'Another training writes into' in said[0]
+
+
+def test_a_text_that_changed(tmp_path):
+    file = tmp_path/'my.txt'
+    file.write_text(TEXT)
+    train_run(file, tmp_path/'run', SMALL, device='cpu')
+    os.utime(file, (1, 1))
+    assert resume_run(tmp_path/'run', steps=2, device='cpu').finished        # touched, and the same
+    file.write_text(TEXT + 'x')
+    with pytest.raises(LMError, match='my.txt has changed since this run began'): resume_run(tmp_path/'run', steps=2, device='cpu')
+    file.unlink()
+    assert resume_run(tmp_path/'run', steps=2, device='cpu').finished        # the tokens are in the run
+
+
+def test_a_full_disk_in_the_middle(copy, monkeypatch):
+    "What was there stays whole, and is gone on with."
+    before = {f: f.read_bytes() for f in copy.iterdir() if f.is_file() and f.name != '.lock'}
+    real, n = os.fsync, []
+    def fsync(fd):
+        n.append(1)
+        if len(n) > 2: raise OSError(errno.ENOSPC, 'No space left on device')
+        real(fd)
+    monkeypatch.setattr(os, 'fsync', fsync)
+    with pytest.raises(LMError, match='the disk is full; what it held is still there'): resume_run(copy, steps=6, device='cpu')
+    monkeypatch.setattr(os, 'fsync', real)
+    assert not [f for f in copy.iterdir() if f.suffix == '.new'] and (copy/'model.safetensors').read_bytes() == before[copy/'model.safetensors']
+    assert resume_run(copy, device='cpu').finished
+
+
+def test_no_device():
+    for name in ('cuda:77', 'gpu', 'meta'):
+        with pytest.raises(LMError, match=f"no device '{name}'|'meta' computes nothing"): choose_device(name)
+    assert choose_device('cpu').type == 'cpu'
+
+
+# ---- it writes
+
+def test_one_text_is_what_the_chapter_writes(made):
+    for t in ('one .', 'two hundred'): assert made.generate(t, 10, temperature=0) == generate(made.model, t, 10, vocab=made.vocab)
+
+
+def test_several_texts_are_written_as_each_alone(made):
+    texts = ['one .', 'three hundred twenty', 'nine']
+    assert made.generate(texts, 15, temperature=0) == [made.generate(t, 15, temperature=0) for t in texts]
+
+
+def test_it_never_says_unk(tmp_path):
+    run = small(tmp_path/'a', TEXT + '\nrare', steps=2)
+    assert run.vocab.unk and '<unk>' not in run.generate('one', 300, temperature=3., seed=1)
+
+
+def test_it_stops_at_a_word(made):
+    text = made.generate('one', 100, temperature=1., seed=2, stop='.')
+    assert text.endswith('.') and text.count('.') == 1
+
+
+@pytest.mark.parametrize('kind, text', [('bpe', 'naïve 😀👍🏽 café – zażółć\n'*60), ('chars', 'ab😀\ncd '*80), ('punctuation', 'He said: "No, (never)!"\n'*60)])
+def test_pieces_are_the_text(tmp_path, kind, text):
+    run = small(tmp_path/'a', text, tokens=kind, max_words=300 if kind == 'bpe' else None)
+    for beginning in (None, text[:9]):
+        pieces = list(run.stream(beginning, 60, seed=3))
+        whole = run.generate(beginning, 60, seed=3)
+        assert ((beginning or '') + ''.join(pieces)).strip() == whole.rstrip('\ufffd').strip() and len(pieces) > 5      # half a character is never shown, a false one as what it is
+
+
+def test_threads_write_side_by_side(made):
+    expected = [made.generate('one .', 20, seed=i) for i in range(8)]
+    found = [None]*8
+    def work(i): found[i] = made.generate('one .', 20, seed=i)
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for t in threads: t.start()
+    for t in threads: t.join()
+    assert found == expected
+
+
+def test_log_probabilities_are_those_of_the_model(made):
+    words, total = [], 0.
+    for ((word, p),) in continue_texts(made.model, made.vocab, ['one .'], 8, temperature=0): words.append(word); total += p
+    _, logs = generate(made.model, 'one .', 8, vocab=made.vocab, logprobs=True)
+    assert total == pytest.approx(sum(logs), abs=1e-5)
+
+
+@pytest.mark.parametrize('wrong, said', [(dict(n_words=0), 'n_words must'), (dict(temperature=-1), 'temperature must'), (dict(top_p=0), 'top_p must'), (dict(top_k=0), 'top_k must')])
+def test_what_cannot_be_written(made, wrong, said):
+    with pytest.raises(LMError, match=said): made.generate('one', **wrong)
+
+
+def test_it_is_judged_as_the_library_judges(made):
+    corpus = open_corpus(made.folder/'tokens')
+    assert made.evaluate()['valid'].nats == evaluate(made.model, corpus.valid).nats
+    other = made.evaluate(['one . two .\n'])
+    assert list(other.values())[0].tokens == 3
+    assert made.evaluate(cache={})['valid'].nats != made.evaluate(dynamic={})['valid'].nats
+
+
+def test_the_worst_lines(made):
+    lines = made.worst_lines(['one .\n', 'thousand thousand thousand\n', 'two .\n'], 2)
+    assert lines[0][1] == 'thousand thousand thousand' and len(lines) == 2 and lines[0][0] > lines[1][0]
+
+
+# ---- the shell
+
+def shell(*args, **kwargs):
+    return CliRunner().invoke(app, list(map(str, args)), env={'COLUMNS': '100', '_TYPER_FORCE_DISABLE_TERMINAL': '1'}, **kwargs)
+
+
+def test_version(): assert shell('--version').output.strip().startswith('lm-from-scratch ')
+
+
+def test_each_setting_is_a_flag():
+    said = shell('train', '--help').output
+    for name in Settings.__dataclass_fields__: assert f"--{name.replace('_', '-')}" in said
+
+
+def test_from_a_file_to_a_text(tmp_path):
+    file, run = tmp_path/'my.txt', tmp_path/'run'
+    file.write_text(TEXT)
+    flags = ['--tokens', 'words', '--n-hidden', 12, '--n-layers', 1, '--bs', 4, '--seq-len', 8, '--device', 'cpu']
+    out = shell('train', file, '--out', run, *flags, '--steps', 24, '--evaluations', 3, '--json')
+    assert out.exit_code == 0, out.output
+    rows = [json.loads(s) for s in out.stdout.splitlines()]
+    assert [r['step'] for r in rows] == [8, 16, 24] and all(r['perplexity'] > 1 for r in rows)
+    out = shell('evaluate', run, '--json')
+    assert json.loads(out.stdout)['part'] == 'valid'
+    out = shell('evaluate', run, '--text', file, '--worst', 2)
+    assert 'my.txt' in out.stdout and out.exit_code == 0
+    a, b = (shell('generate', run, 'one .', '--words', 10, '--seed', 1).stdout for _ in range(2))
+    assert a == b and a.startswith('one .') and len(a.split()) >= 10
+    assert len(shell('generate', run, 'one .', 'two .', '--words', 5).stdout.split('\n\n')) == 2
+    assert shell('generate', run, '-', '--words', 3, input='one . two').stdout.startswith('one . two')
+    assert len(shell('generate', run, 'one', '--words', 4, '--logprobs').stdout.splitlines()) == 4
+    assert 'does not know' in shell('generate', run, 'one zebra', '--words', 2).stderr if load_run(run).vocab.unk else True
+    picked = shell('generate', run, 'one', '--words', 3, '--interactive', input='1\n\nq\n').stdout
+    assert '  1 ' in picked
+    assert shell('train', '--resume', run, '--steps', 3, '--quiet').exit_code == 0
+    assert [r['step'] for r in read_history(run)][-1] == 27
+    again = shell('train', file, '--out', tmp_path/'again', '--config', run/'config.json', '--steps', 2, '--device', 'cpu')
+    assert again.exit_code == 0 and load_run(tmp_path/'again').settings.n_hidden == 12
+
+
+@pytest.mark.parametrize('args, said', [
+    (['train'], 'Say what to read'), (['train', 'nofile.txt', '--out', 'x'], 'no file|There is no'), (['train', 'a.txt'], 'Say what to read'),
+    (['train', '--resume', 'nowhere'], 'There is no run at nowhere'), (['train', '--resume', 'x', '--lr', '.1'], 'leave out lr'), (['train', 'a.txt', '--resume', 'x'], 'leave out text'),
+    (['train', 'a', '--out', 'x', '--size', 'smal'], "no size 'smal'; did you mean 'small'"), (['train', 'a', '--out', 'x', '--preset', 'shakespear'], "did you mean 'shakespeare'"),
+    (['train', 'a', '--out', 'x', '--params', 'many'], "--params must be a number such as 2.6M"), (['train', 'a', '--out', 'x', '--config', 'no.json'], 'There is no file'),
+    (['train', 'a', '--out', 'x', '--epochs', '1', '--minutes', '1'], 'both say'), (['train', 'a', '--out', 'x', '--rnn', 'lstn'], "did you mean 'lstm'"),
+    (['train', 'a', '--out', 'x', '--device', 'gpu'], "no device 'gpu'"), (['train', 'a', '--out', 'x', '--threads', '0'], '--threads must'),
+    (['evaluate', 'nowhere'], 'There is no run at nowhere'), (['evaluate', 'x', '--cache', '--dynamic'], 'Name one of'), (['evaluate', 'x', '--worst', '3'], 'needs the lines of a text'),
+    (['generate', 'nowhere'], 'There is no run at nowhere'), (['results', 'lader'], "did you mean 'ladder'")])
+def test_a_mistake_is_one_sentence(tmp_path, monkeypatch, args, said):
+    import re
+    monkeypatch.chdir(tmp_path)
+    (tmp_path/'a').write_text(TEXT)
+    out = shell(*args)
+    assert isinstance(out.exception, LMError) and re.search(said, str(out.exception)) and '\n' not in str(out.exception)
+    assert not (tmp_path/'x').exists()
+
+
+def test_a_mistyped_flag_is_told_with_the_nearest():
+    out = shell('train', 'a', '--n-hiden', 3)
+    assert out.exit_code == 2 and '--n-hidden' in out.stderr + out.stdout
+
+
+def test_ctrl_c_keeps_all_of_it(tmp_path):
+    "In a process of its own: one line, exit 130, and it goes on to the same end."
+    file = tmp_path/'my.txt'
+    file.write_text(TEXT)
+    code = f'''
+import signal, os
+from lm_from_scratch import cli, runs
+real = runs.Training.step
+def step(self):
+    if self.place.step == 10: os.kill(os.getpid(), signal.SIGINT)
+    return real(self)
+runs.Training.step = step
+import sys
+sys.argv = ['lm-from-scratch', 'train', {str(file)!r}, '--out', {str(tmp_path/'run')!r}, '--steps', '24', '--evaluations', '3', '--tokens', 'words', '--n-hidden', '12', '--device', 'cpu']
+cli.main()'''
+    out = subprocess.run([sys.executable, '-c', code], text=True, capture_output=True)
+    assert out.returncode == 130 and 'Go on: lm-from-scratch train --resume' in out.stderr and 'Traceback' not in out.stderr
+    assert read_tensors(tmp_path/'run'/'last.safetensors')[1]['step'] == 11
+    whole = train_run(file, tmp_path/'whole', {**SMALL, **SIZES['small'], 'n_hidden': 12, 'bs': 32, 'seq_len': 35}, device='cpu')
+    same(resume_run(tmp_path/'run', device='cpu'), whole)
+
+
+def test_help_imports_no_torch():
+    code = "import sys; from lm_from_scratch.cli import app\ntry: app(['train', '--help'])\nexcept SystemExit: pass\nassert not {'torch', 'fastai', 'pandas'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, '-c', code], capture_output=True).returncode == 0
+
+
+def test_run_as_a_module():
+    out = subprocess.run([sys.executable, '-m', 'lm_from_scratch', '--version'], capture_output=True, text=True)
+    assert out.stdout.startswith('lm-from-scratch ')
