@@ -96,6 +96,8 @@ def compare_answer(
     require(got.shape == want.shape,
         f"{what} should have the shape {tuple(want.shape)}, not {tuple(got.shape)}.")
     gap = float((got.double() - want.double()).detach().abs().max())
+    require(gap == gap, f"{what}: this differs from what is right: NaN is in it, as "
+        "comes of the logarithm of something below 0, or of 0/0.")
     raise CheckFailed(
         f"{what}: this differs from what is right by up to {gap:.2g}. Go through the "
         "formula line by line.")
@@ -218,6 +220,10 @@ def _loss_wrongs(scores, y, nll):  # fault → the loss that it gives
         "the softmax is missing: scores are no probabilities.": -right.mean(),
         "this is the sum; the mean does not depend on how many words there are.":
             nll.sum(),
+        "softmax is taken twice. `F.cross_entropy` takes it itself; a logarithm is all "
+        "that is missing.": F.cross_entropy(scores.softmax(1), y),
+        "`[:, y]` takes all of `y` in each row. One word a row: `[range(len(y)), y]`.":
+            -scores.log_softmax(1)[:, y].mean(),
         "one loss a word is a good start; return their mean.": nll,
         "this logarithm has another base; the natural one is meant.":
             nll.mean()/torch.tensor(2.).log()}
@@ -463,7 +469,9 @@ def _nword_wrongs(model, x, hs):  # fault → the scores that it gives
     for t in range(n): no_relu = _linear(model, no_relu + emb[:, t])
     forgets = _linear(model, emb[:, -1]).clamp(min=0)
     wrongs = {"the activation is missing: without it all layers together are one "
-        "matrix.": _out(model, no_relu)}
+        "matrix.": _out(model, no_relu),
+        "these are shares; scores are wanted, as `h_o` gives them.":
+            _out(model, hs[-1]).softmax(-1)}
     if n > 1: wrongs |= {
         "the state is not passed on: only the last word counts.": _out(model, forgets),
         "the last word is left out.": _out(model, hs[-2])}
@@ -538,7 +546,7 @@ def _sizes(model, batches, forget):
     larger = torch.cat([batches[1], batches[2]]), torch.cat([h, 0*h])
     for what,(x,start) in dict(smaller=smaller, larger=larger).items():
         forget()
-        model(batches[0])
+        run_answer(model, batches[0], hints=_state_hints)
         want = [_out(model, _rnn(model, x, s)[-1]) for s in (start, 0)]
         got = run_answer(model, x, hints=_state_hints)
         if any(same(got, w) for w in want): continue

@@ -56,6 +56,9 @@ def _compare_words(text, words, scores, vocab, model, ids):
         right[:-4:-1]: least, right[-3:]: least,
         best(model.w[0, ids[-1]])[:3]: "the model was given the last word alone."}
     if len(ids) > 3: faults[best(first)[:3]] = "only the first three words were read."
+    for k in range(2, len(ids)):
+        last = best(sum(model.w[t, i] for t,i in enumerate(ids[-k:])))[:3]
+        faults.setdefault(last, f"the model was given the last {k} words alone.")
     compare_choice(f"The words after {text!r}", words, right[:3], faults,
         hint="Look at the shape of what `softmax` and `topk` get, and along which axis "
              "they go.")

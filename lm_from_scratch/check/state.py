@@ -59,6 +59,8 @@ def _silent_faults(model, xs, old): # fault → the shares that it gives
             share([h.sum(0) for h in hs]),
         "small is not silent: compare with 0, exactly.": torch.ones_like(want),
         "this is how many; divide by the size of the state.": want*hs[0].numel(),
+        "this is how many of a row's units; a share lies between 0 and 1.":
+            want*hs[0].shape[1],
         "this is in percent; a share lies between 0 and 1.": want*100}
 
 # %% ../../nbs/solutions/02_state.ipynb #2s0d0001
@@ -113,9 +115,14 @@ def _warm_faults(model, before, xs, old): # what is right; fault → what it giv
     alone = lambda h: [_rnn(model, x, h)[-1] for x in xs]
     after = lambda h: _states(model, before, h)[-1]  # the state that `before` leaves
     cold,warm = read(0),read(after(0))
+    shares = lambda hs: torch.stack([score(h).softmax(-1) for h in hs])
     off = offs(warm, cold)
     sign = "take `abs()` before `max()`."
     return gap(warm, cold), {**_wrong_starts(gap, read, alone, after, old),
+        "the second reading goes on where the first one ended: `model.reset()` between "
+            "them.": gap(warm, read(warm[-1])),
+        "these are shares; compare the scores, as the model gives them.":
+            (shares(warm) - shares(cold)).abs().amax((1, 2)),
         "this compares the states; compare the scores.":
             torch.stack([(h-k).abs().max() for h,k in zip(warm, cold)]),
         "this is the mean; take the largest.": off.abs().mean((1, 2)),

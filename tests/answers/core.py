@@ -34,6 +34,9 @@ def softmax_rows(s, y): return -s.softmax(0)[range(len(y)), y].log().mean()
 def one_sum(s, y): return -(s.exp()/s.exp().sum())[range(len(y)), y].log().mean()
 @mutant('loss', 'number of words as well')
 def mean_of_all(s, y): return -(F.one_hot(y, s.shape[1])*s.log_softmax(1)).mean()
+wrong('loss', 'taken twice', lambda s,y: F.cross_entropy(s.softmax(1), y), 'softmax twice')
+wrong('loss', 'One word a row', lambda s,y: -s.log_softmax(1)[:, y].mean(), 'all words of each row')
+wrong('loss', 'NaN is in it', lambda s,y: -s[range(len(y)), y].log().mean(), 'logarithm of the scores')
 @mutant('loss', 'differs from what is right')
 def smoothed(s, y): return F.cross_entropy(s, y, label_smoothing=.1)
 
@@ -94,6 +97,9 @@ class Linear(LoopRNN):
         h = 0
         for t in range(x.shape[1]): h = self.h_h(h + self.i_h(x[:, t]))
         return self.h_o(h)
+@mutant('nword_model', 'scores are wanted')
+class Shares(LoopRNN):
+    def forward(self, x): return super().forward(x).softmax(1)
 @mutant('nword_model', 'not passed on')
 class Forgetful(LoopRNN):
     def forward(self, x): return super().forward(x[:, -1:])
@@ -146,6 +152,11 @@ class Fixed64(Carries):
     forward = NoReset.forward
 @mutant('stateful_model', 'wrong number of rows')
 class FixedAfterFirst(Carries): forward = NoReset.forward
+@mutant('stateful_model', 'wrong number of rows')
+class ZeroedInPlace(LoopRNN): # a buffer of 64 rows, which a smaller batch has cut
+    def __init__(self, n_words, n_hidden): super().__init__(n_words, n_hidden); self.register_buffer('h', torch.zeros(64, n_hidden), persistent=False)
+    def reset(self): self.h = self.h*0
+    def forward(self, x): h = steps(self, x, self.h[:len(x)]); self.h = h.detach(); return self.h_o(h)
 @mutant('stateful_model', 'without its history')
 class NoDetach(Carries):
     def forward(self, x): self.h = steps(self, x, self.h); return self.h_o(self.h)

@@ -23,6 +23,7 @@ for label,says,f in [
     ('last three', 'least* probable', lambda *a: top_words(*a, largest=False)),
     ('last of the sorted', 'least* probable', lambda *a: top_words(*a, n=7)[-3:]),
     ('last word', 'the last word alone', lambda m,v,t: top_words(m, v, t.split()[-1])),
+    ('last two words', 'the last 2 words alone', lambda m,v,t: top_words(m, v, ' '.join(t.split()[-2:]))),
     ('all equal', "this word's share", lambda *a: [(w, 1/7) for w,_ in top_words(*a)]),
     ('ids', 'id of a word', lambda m,v,t: [(v[w], p) for w,p in top_words(m, v, t)]),
     ('tensor ids', 'id of a word', lambda m,v,t: [(torch.tensor(v[w]), p) for w,p in top_words(m, v, t)]),

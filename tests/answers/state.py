@@ -32,6 +32,7 @@ silent('dead', 'in every row', lambda h: (h == 0).all(0).double().mean())
 silent('small', 'small is not silent', lambda h: (h < .1).double().mean())
 silent('tiny', 'small is not silent', lambda h: (h < .01).double().mean())
 silent('number', 'how many', lambda h: (h == 0).sum())
+silent('units of a row', "a row's units", lambda h: (h == 0).double().sum(1).mean())
 silent('percent', 'in percent', lambda h: 100*share(h))
 silent('a state', 'every entry of the list', lambda h: h)
 silent('each row', 'every entry of the list', lambda h: (h == 0).double().mean(1))
@@ -91,6 +92,11 @@ def warm_first(m, before, xs): # the warm reading first, from what happened to b
     read(m, before); a = read(m, xs); m.reset()
     return [(b-c).abs().max() for b,c in zip(a, read(m, xs))]
 warm('no first reset', 'of `before` must start from', warm_first)
+def goes_on(m, before, xs): # no reset between the warm reading and the other
+    m.reset(); read(m, before); a = read(m, xs)
+    return [(b-c).abs().max() for b,c in zip(a, read(m, xs))]
+warm('goes on', 'goes on where the first one ended', goes_on)
+warm('shares', 'these are shares', lambda *a: gaps(*a, what=lambda m,xs: [m(x).softmax(1) for x in xs]))
 wrong('warm_start', 'A function is wanted', None, guess='first')
 wrong('warm_start', "Say 'first'", gaps, guess=None)
 
