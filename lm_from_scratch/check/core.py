@@ -307,6 +307,7 @@ _flat_hints = {
 def _flat_nll(preds, targs): return _nll(preds.flatten(0, -2), targs.flatten())
 
 def _flat_wrongs(preds, targs):  # fault → the losses that it gives
+    mixed = len(preds),preds.shape[2],preds.shape[1]
     wrongs = {
         "the two lists run in different order: row by row in the one, word by word "
         "in the other. Transpose neither.": _flat_nll(preds, targs.t()),
@@ -318,10 +319,13 @@ def _flat_wrongs(preds, targs):  # fault → the losses that it gives
     if preds.shape[1] == preds.shape[2]: wrongs[
         "the second axis (seq_len) was taken for the words. Here it is as long as "
         "theirs, so nothing complained."] = _flat_nll(preds.transpose(1, 2), targs)
-    else: wrongs[
+    else: wrongs |= {
         "the axis of words is mixed with that of places: `transpose(1, 2)` fits "
-        "`cross_entropy` as it is, without `reshape`."
-        ] = _flat_nll(preds.transpose(1, 2).reshape(preds.shape), targs)
+        "`cross_entropy` as it is, without `reshape`.":
+            _flat_nll(preds.transpose(1, 2).reshape(preds.shape), targs),
+        "`view` only counts the axes anew; it is `transpose(1, 2)` that makes the "
+        "words the second one.":
+            _flat_nll(preds.reshape(mixed).transpose(1, 2), targs)}
     return wrongs
 
 # %% ../../nbs/37_check.ipynb #76f73d15
