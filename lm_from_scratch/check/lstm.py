@@ -295,6 +295,10 @@ def _peephole_parts(cell, n_in, n): # has it what it should have?
             "The gates share a peephole: `p_i`, `p_f` and `p_o` are three parameters.")
     require(len({id(getattr(cell, name).weight) for name in _GATES}) == 4,
             "Two of the four layers are one and the same. Each gate has its own.")
+    more = {name.split('.')[0] for name,_ in cell.named_parameters()}
+    for name in sorted(more - {*_GATES, *_HOLES}):
+        raise CheckFailed(f"`{name}` has parameters, too. Only `p_i`, `p_f` and `p_o` "
+                          "are new: the candidate is no gate, and has no peephole.")
     with torch.no_grad():
         for name in _HOLES: getattr(cell, name).normal_()
 

@@ -172,14 +172,18 @@ peep('Stops', 'ZeroDivisionError', forward=lambda self,x,state: 1/0)
 peep('Numbers', 'the h is list', give=lambda self,h,c: (h, (h.tolist(), c)))
 peep('Triple', 'Return the output and the new state', give=lambda self,h,c: (h, h, c))
 peep('Word', 'in place', forward=lambda self,x,state: (Peephole.forward(self, x, state), x.data.mul_(2))[0])
-def with_candidate(cell, x, state, hole=1, kept=False):
+def with_candidate(cell, x, state, hole=1, kept=False, p=None):
     h,c = state; i,f,g,o = [getattr(cell, n)(torch.cat([h, x], 1)) for n in ('input_gate', 'forget_gate', 'candidate', 'output_gate')]
     f = (f + cell.p_f*c).sigmoid()
-    new = f*c + (i + cell.p_i*(f*c if kept else c)).sigmoid()*(g + hole*cell.p_f*c).tanh()
+    new = f*c + (i + cell.p_i*(f*c if kept else c)).sigmoid()*(g + hole*(cell.p_f if p is None else p)*c).tanh()
     return cell.give((o + cell.p_o*new).sigmoid()*new.tanh(), new)
 @mutant('peephole_cell', 'share a peephole')
 class OnePeephole(Peephole):
     def __init__(self, n_in, n_hidden): super().__init__(n_in, n_hidden); self.p_f = self.p_o = self.p_i
+@mutant('peephole_cell', '`p_g` has parameters, too')
+class FourPeepholes(Peephole):
+    def __init__(self, n_in, n_hidden): super().__init__(n_in, n_hidden); self.p_g = nn.Parameter(torch.zeros(n_hidden))
+    def forward(self, x, state): return with_candidate(self, x, state, p=self.p_g)
 @mutant('peephole_cell', 'one and the same')
 class OneGate(Peephole):
     def __init__(self, n_in, n_hidden): super().__init__(n_in, n_hidden); self.input_gate = self.forget_gate
