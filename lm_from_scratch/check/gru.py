@@ -76,6 +76,10 @@ def _gate_faults(cell, xs, h, z): # fault → the gates that it gives
         "it.": third(i + part(after)).sigmoid(),
         "the step is PyTorch's, and this cell is the classical one. "
         "Let the cell take it: `_,h = cell(x, h)`.": third(i2 + k2).sigmoid(),
+        "the first state is zero. It is handed in: begin with `h`.":
+            third(sum(_walk(cell, xs, 0*h)[:2])).sigmoid(),
+        "the biases are missing: `cell.i_h(x)` and `cell.h_h(h)` add them.":
+            third(i + k - cell.i_h.bias.detach() - cell.h_h.bias.detach()).sigmoid(),
         **_gate_shapes(z, after)}
 
 # %% ../../nbs/solutions/06_gru.ipynb #gatefaults-1

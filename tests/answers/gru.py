@@ -29,6 +29,8 @@ wrong('update_gates', 'share of the old', lambda c,xs,h: 1 - gates(c, xs, h), 'o
 wrong('update_gates', 'comes later', lambda c,xs,h: gates(c, xs, h).mean(2), 'mean_of_units')
 wrong('update_gates', 'first axis', lambda c,xs,h: gates(c, xs, h).transpose(0, 1), 'rows_first')
 wrong('update_gates', "last word's alone", lambda c,xs,h: gates(c, xs, h)[-1], 'last_word')
+wrong('update_gates', 'begin with `h`', lambda c,xs,h: gates(c, xs, 0*h), 'from_zero')
+wrong('update_gates', 'biases are missing', lambda c,xs,h: walk(c, xs, h, lambda c,x,h: (x @ c.i_h.weight.T + h @ c.h_h.weight.T).chunk(3, dim=1)[1].sigmoid()), 'no_bias')
 wrong('update_gates', 'There are no units', lambda c,xs,h: walk(c, xs, h, lambda c,x,h: (c.i_h(x) + c.h_h(h))[:, 64:128].sigmoid()), 'sixty_four')
 wrong('update_gates', 'word by word', lambda c,xs,h: third(c, xs.transpose(0, 1), h).sigmoid(), 'all_at_once')
 wrong('update_gates', 'A function is wanted', torch.zeros(4, 2, 3))
