@@ -183,7 +183,8 @@ class _Ledger(Callback):
         scores,raw,out = self.seen
         ce = _nll(scores.double().flatten(0, 1), self.y.flatten()).mean()
         ar,tar = (out.double()**2).mean(),(raw.double().diff(dim=1)**2).mean()
-        parts = [_number(self.loss), self.goes_back, ce, ar, tar]
+        ra,ta = (raw.double()**2).mean(),(out.double().diff(dim=1)**2).mean()
+        parts = [_number(self.loss), self.goes_back, ce, ar, tar, ra, ta]
         (self.rows if self.training else self.valid).append(torch.stack(parts).detach())
 
 def _number(loss):
@@ -231,7 +232,7 @@ def shown_penalty(
     cb = run_answer(cls, _ALPHA, _BETA, hints={'argument': two})
     require(isinstance(cb, Callback), "This makes no callback: write `class "
         "MyRegularizer(Callback)`, with a method `after_loss`.")
-    (loss,grad,ce,ar,tar),valid,weights = _trained(cb)
+    (loss,grad,ce,ar,tar,*traded),valid,weights = _trained(cb)
     full = ce + _ALPHA*ar + _BETA*tar
     both = ("the fines are in both losses. Shown they should be, but not paid: leave "
             "`loss_grad` alone.")
@@ -239,8 +240,8 @@ def shown_penalty(
             "regularizer; break it.")
     fault = both if same(loss, full) else paid
     compare_answer("What is differentiated", grad, ce, {fault: full})
-    compare_answer("What is shown", loss, full, _shown_wrongs(ce, ar, tar))
-    loss,_,ce,ar,tar = valid
+    compare_answer("What is shown", loss, full, _shown_wrongs(ce, ar, tar, *traded))
+    loss,_,ce,ar,tar = valid[:5]
     compare_answer("The validation loss", loss, ce, {"it has the fines too. Set "
         "`run_valid=False`, or look at `self.training`.": ce + _ALPHA*ar + _BETA*tar})
     compare_answer("The weights after training", weights, _plain_weights())
@@ -249,8 +250,12 @@ def shown_penalty(
 @cache
 def _plain_weights(): return _trained()[2]
 
-def _shown_wrongs(ce, ar, tar):
+def _shown_wrongs(ce, ar, tar, ra, ta):  # ra: AR of `raw`, ta: TAR of `out`
     return {
+        "`raw` and `out` have changed places: AR takes the activations *after* "
+        "dropout, TAR those *before*.": ce + _ALPHA*ra + _BETA*ta,
+        "AR takes the activations *after* dropout.": ce + _ALPHA*ra + _BETA*tar,
+        "TAR takes the activations *before* dropout.": ce + _ALPHA*ar + _BETA*ta,
         "there are no fines in it. The table prints `self.learn.loss`; to set it as "
         "`self.loss` changes the callback alone.": ce,
         "TAR is missing.": ce + _ALPHA*ar, "AR is missing.": ce + _BETA*tar,
