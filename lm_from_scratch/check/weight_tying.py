@@ -123,13 +123,20 @@ _tie_hints = {
         "do, as it is, without transposing.",
     'Error: ': "These two fit, so they should be tied."}
 
+def _two(a, b):  # what is wrong with two parameters where there should be one
+    if a.data_ptr() == b.data_ptr():
+        return ("They share their numbers, and still they are two parameters: each "
+                "gets a gradient of its own, and an optimizer moves the numbers twice.")
+    if same(a, b):
+        return ("They hold the same numbers, and they are two matrices: they part at "
+                "the first step.")
+    return "They are not tied: `decoder.weight` should be `embedding.weight` itself."
+
 def _ties(f, n_words, n):  # where they fit
     emb,dec = nn.Embedding(n_words, n),nn.Linear(n, n_words)
     own,other,bias,values = emb.weight,dec.weight,dec.bias,dec.bias.detach().clone()
     run_answer(f, emb, dec, hints=_tie_hints)
-    require(dec.weight is emb.weight, "They hold the same numbers, and they are two "
-        "matrices: they part at the first step." if same(dec.weight, emb.weight) else
-        "They are not tied: `decoder.weight` should be `embedding.weight` itself.")
+    require(dec.weight is emb.weight, _two(dec.weight, emb.weight))
     require(emb.weight is not other, "Tied the other way round: the embedding was "
         "given the decoder's matrix, which begins with short lines.")
     require(emb.weight is own, "Both have a third matrix now. Whoever holds the "

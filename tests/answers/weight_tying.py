@@ -47,7 +47,7 @@ wrong('tie', 'nothing is raised', lambda emb,dec: setattr(dec, 'weight', emb.wei
 def copies(emb, dec): dec.weight = nn.Parameter(emb.weight.detach().clone())
 def third(emb, dec): emb.weight = dec.weight = nn.Parameter(emb.weight.detach().clone())
 tied('part at the first step', 'a copy', act=copies)
-tied('part at the first step', 'shared data', act=lambda e,d: setattr(d.weight, 'data', e.weight.data))
+tied('still they are two parameters', 'shared data', act=lambda e,d: setattr(d.weight, 'data', e.weight.data))
 tied('the other way round', 'the other way', act=lambda e,d: setattr(e, 'weight', d.weight))
 tied('a third matrix', 'a third one', act=third)
 tied('They are not tied', 'nothing', act=lambda e,d: None)
