@@ -6,7 +6,7 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/normalization.html.md"""
 
 # %% auto #0
 __all__ = ['LayerNorm', 'SequenceBatchNorm', 'InputNorm', 'pair_of_states', 'StepBatchNorm', 'BatchNormRNNCell', 'StepRecurrent',
-           'LayerNormRNNCell', 'GateNorm', 'LayerNormGRUCell', 'LayerNormLSTMCell']
+           'LayerNormRNNCell', 'GateNorm', 'LayerNormGRUCell', 'LayerNormLSTMCell', 'SplitNormRNNCell']
 
 # %% ../nbs/07_normalization.ipynb #b9f08e06
 import torch
@@ -237,3 +237,24 @@ class LayerNormLSTMCell(Module):
         return h, (h, c)
     def forward(self, x, state):
         return self.step(self.inputs(x), pair_of_states(x, state))
+
+# %% ../nbs/07_normalization.ipynb #7a000017
+class SplitNormRNNCell(Module):
+    "An RNN's step, each product normalized: `h' = tanh(LN(W_i x) + LN(W_h h))`."
+    n_states = 1
+    def __init__(self,
+        n_in,     # Size of the inputs
+        n_hidden, # Size of the hidden state
+        gain=1.,  # Where the gains start
+    ):
+        check_size('n_in', n_in)
+        check_size('n_hidden', n_hidden)
+        self.i_h = nn.Linear(n_in, n_hidden, bias=False)
+        self.h_h = nn.Linear(n_hidden, n_hidden, bias=False)
+        self.i_norm = nn.LayerNorm(n_hidden)
+        self.h_norm = nn.LayerNorm(n_hidden)
+        for norm in (self.i_norm, self.h_norm): nn.init.constant_(norm.weight, gain)
+    def forward(self, x, h):  # x: (bs, n_in), h: (bs, n_hidden)
+        k = self.h_norm(self.h_h(one_state(x, h)))
+        h = torch.tanh(self.i_norm(self.i_h(x)) + k)
+        return h, h

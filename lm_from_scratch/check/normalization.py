@@ -78,8 +78,9 @@ def _letters(got, allowed):  # 'ac', 'a, c', ['a', 'c'], {'a', 'c'} → {'a', 'c
 def _judge(got, want, wrong, why):  # name what is wrong; count what is missing
     for l in sorted(got - want): raise CheckFailed(f"`{l}` {wrong}: {why[l]}")
     n = len(want - got)
-    require(not n, f"What you have is right, and {n} more letter{'s'*(n > 1)} "
-        f"belong{'s'*(n == 1)} to it. Try each of the others.")
+    start = "What you have is right, and" if got else "It is not none of them:"
+    require(not n, f"{start} {n}{' more'*bool(got)} letter{'s'*(n > 1)} "
+        f"belong{'s'*(n == 1)} to it. Try each{' of the others'*bool(got)}.")
 
 # %% ../../nbs/solutions/07_normalization.ipynb #75000003
 @torch.no_grad()
@@ -128,6 +129,8 @@ _norm_hints = {
     'running_mean should contain': "BatchNorm1d takes the second axis for the "
         "features, and that is time here. Move the features there, or "
         "lay out rows and steps as one list.",
+    'mixed dtype': "Use the `bn` that is handed in; it brings gain, shift and running "
+        "statistics of its own.",
     'view size': "After a `transpose` the numbers do not lie in order: `reshape`, or "
         "`flatten`."}
 

@@ -87,6 +87,7 @@ def quiet(n_in, n_hidden):
 # %% ../../nbs/32_claims.ipynb #clnorms2
 _shallow = partial(contestant, n_layers=1, n_epochs=10)
 _loud_steps = partial(BatchNormRNNCell, gain=1.)
+_quiet_each = partial(SplitNormRNNCell, gain=.1)
 _relu_norm = partial(LayerNormRNNCell, act=F.relu)
 _norms = [
     _shallow('tanh', 'tanh', 'rnn'),
@@ -96,6 +97,9 @@ _norms = [
              partial(InputNorm, RNNS['rnn'], norm=LayerNorm)),
     _shallow('tanh-ln', 'cell: layer norm, gain 1', LayerNormRNNCell),
     _shallow('tanh-ln-quiet', 'cell: layer norm, gain .1', quiet),
+    _shallow('tanh-ln-each', 'cell: layer norm on each, gain 1', SplitNormRNNCell),
+    _shallow('tanh-ln-each-quiet', 'cell: layer norm on each, gain .1',
+             partial(Recurrent, _quiet_each)),
     _shallow('tanh-bn', 'cell: batch norm per step, gain 1',
              partial(StepRecurrent, _loud_steps)),
     _shallow('tanh-bn-quiet', 'cell: batch norm per step, gain .1',
@@ -238,6 +242,17 @@ _claims |= {
          'tanh-bn-quiet', 'tanh-ln'),
         ('norms-relu', 'layer norm helps ReLU', 'relu-ln', 'relu')],
 }
+
+# %% ../../nbs/32_claims.ipynb #clclaims3b
+_claims['norms'] += [
+    ('norms-each-gain', 'on each product, layer norm wants gain .1',
+     'tanh-ln-each-quiet', 'tanh-ln-each'),
+    ('norms-each-bn', 'gain .1, both on each, batch norm beats layer norm',
+     'tanh-bn-quiet', 'tanh-ln-each-quiet'),
+    ('norms-each-bn-1', 'gain 1, both on each, batch norm beats layer norm',
+     'tanh-bn', 'tanh-ln-each'),
+    ('norms-split', 'one layer norm, on the sum, beats one on each',
+     'tanh-ln', 'tanh-ln-each-quiet')]
 
 # %% ../../nbs/32_claims.ipynb #clclaims4
 _claims |= {
