@@ -9,7 +9,9 @@ __all__ = ['first_seen', 'n_batches', 'dot_share', 'reads_on', 'left_out', 'rows
 
 # %% ../../nbs/solutions/00_data.ipynb #6a2a56cf
 import numbers
+from unittest import mock
 import torch
+from fastai.data.load import DataLoader
 from .core import *
 from ..data import human_numbers, lm_dataloaders, number_words
 
@@ -185,6 +187,8 @@ def _bad_batches(ids, good): # batches, what it means if they are let through
 # %% ../../nbs/solutions/00_data.ipynb #6856c32b
 _reads_on_hints = {
     'out of range': "A list of a single batch was tried; it has no next one.",
+    'equal size': "The last batch may be narrower than the others: `torch.stack` wants "
+                  "them alike.",
     'match the size': "Compare a column with a column: `x[:, 0]`, `y[:, -1]`.",
     'AssertionError': "It should not complain, but return False.",
     'ambiguous': "Comparing two columns gives one truth a row: `.all()` makes one of "
@@ -286,6 +290,9 @@ def _pairs(text, got): # what an answer returned → a list of pairs
     return [tuple(b) for b in got]
 
 # %% ../../nbs/solutions/00_data.ipynb #0s0d0007
+def _no_loader(*args, **kwargs):
+    raise CheckFailed("This exercise wants them without a loader: `view` and slices.")
+
 _rows_hints = {
     'invalid for input of size': "Rows are of equal length and a word must be left for "
         "the last target: `(len(ids)-1) // bs` words a row.",
@@ -302,7 +309,8 @@ def rows(
         ids,text = torch.randperm(n) + 7,f"Of {n} words with bs={bs}, seq_len={seq_len}"
         length,want = (n-1) // bs,_batches(ids, bs, seq_len)
         run = lambda ids: list(f(ids, bs, seq_len))
-        got = _pairs(text, run_answer(run, ids.clone(), hints=_rows_hints))
+        with mock.patch.object(DataLoader, '__init__', _no_loader):
+            got = _pairs(text, run_answer(run, ids.clone(), hints=_rows_hints))
         for k,((a,b),(x,y)) in enumerate(zip(got, want)):
             sizes = ids, bs, seq_len, k, length
             _compare_ids(f"{text}, `x` of batch {k}", a, x, _wrong_x(*sizes, y))

@@ -142,6 +142,10 @@ def _temperature_0(f, scores):
     require(number, "At temperature 0 there are no numbers left (0/0, or inf - inf): "
                     "the likeliest word should get everything.")
     compare_answer("The probabilities at temperature 0", got, largest)
+    near = torch.tensor([0., 1., 1.001]).to(scores)
+    got = run_answer(f, near.clone(), 0)
+    require(same(got, torch.tensor([0., 0., 1.]).to(scores)), "At temperature 0 the "
+            "second likeliest gets something, too, where two are nearly as likely.")
 
 # %% ../../nbs/solutions/11_generation.ipynb #c3773ef6
 @checker()
@@ -277,10 +281,10 @@ def swap_within(
     f, # `f(x, t, group)`: (bs, seq_len) ids, a place, a few ids → a changed copy of x
 ):
     "Check an exchange of words within a group: who, into what, and drawn anew."
-    group = [6, 1, 3, 4]
     hints = {'out of bounds': "Ids of the group are not places in it."}
-    for t,g in ((2, group), (0, torch.tensor(group)), (4, group)):
-        x = torch.randint(9, (4000, 5))
+    groups = [6, 1, 3, 4],torch.tensor([8, 0, 5]),[2, 7, 0, 3]
+    for t,g in zip((2, 0, 4), groups):
+        x,group = torch.randint(9, (4000, 5)),[int(i) for i in g]
         new = run_answer(f, mine := x.clone(), t, g, hints=hints)
         require(torch.equal(mine, x), "The batch that was handed in is changed in "
                                       "place: start from `x.clone()`.")

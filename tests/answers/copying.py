@@ -70,12 +70,13 @@ def joined(batches):
 right('stream_test', asserts, joined)
 for label,says,f in [('always', 'x alone', lambda b: True), ('between batches only', 'a single batch in which x alone', lambda b: all(torch.equal(y[:, -1], x[:, 0]) for (_,y),(x,_) in zip(b, b[1:]))), ('inside only', 'one by one', lambda b: all(torch.equal(x[:, 1:], y[:, :-1]) for x,y in b)),
     ('first batch', 'only the later ones', lambda b: torch.equal(b[0][0][:, 1:], b[0][1][:, :-1])),
+    ('inside of the first alone', 'all but its first word', lambda b: torch.equal(b[0][0][:, 1:], b[0][1][:, :-1]) and all(torch.equal(y[:, -1], x[:, 0]) for (_,y),(x,_) in zip(b, b[1:]))),
     ('first row', 'one row of x', lambda b: bool((torch.cat([x for x,_ in b], 1)[0, 1:] == torch.cat([y for _,y in b], 1)[0, :-1]).all())),
     ('as sets', 'rows change places', lambda b: all(torch.equal(x[:, 1:], y[:, :-1]) for x,y in b) and all(sorted(y[:, -1].tolist()) == sorted(x[:, 0].tolist()) for (_,y),(x,_) in zip(b, b[1:]))),
     ('other way', 'refuses a plain stream', lambda b: all(torch.equal(x[:, :-1], y[:, 1:]) for x,y in b)),
     ('never', 'refuses a plain stream', lambda b: False),
     ('x differs from y', 'refuses a text of one word', lambda b: joined(b) and not any(torch.equal(x, y) for x,y in b)),
-    ('two batches', 'stops with', lambda b: torch.equal(b[0][1][:, -1], b[1][0][:, 0]) and joined(b)),
+    ('two batches', 'It was given a single batch', lambda b: torch.equal(b[0][1][:, -1], b[1][0][:, 0]) and joined(b)),
     ('no narrow batch', 'one word wide', lambda b: all(x.shape[1] > 1 for x,_ in b) if len(b) == 2 else joined(b)),
     ('a tensor', 'once, for all', lambda b: b[0][0][:, 1:] == b[0][1][:, :-1]), ('a list', 'this is list', lambda b: [joined([o]) for o in b])]: wrong('stream_test', says, f, label)
 
@@ -156,7 +157,15 @@ def known_only(row, habits):
     a,c = habits.place(row); names = habits.course(c).unique()
     new = torch.arange(habits.n_words); new[names] = names[torch.randperm(len(names))]
     row,at = row.clone(),before(row, c); row[at] = new[row[at]]; return row
-@mutant('rewriting', 'are left as they were')
+@mutant('rewriting', 'true to itself')
+def first_place(row, habits): # and nobody follows
+    a,c = habits.place(row); row = row.clone(); row[before(row, c)[:1]] = torch.randint(habits.n_words, (1,)); return row
+@mutant('rewriting', 'other words are changed')
+def everywhere(row, habits): # not in front of c alone
+    a,_ = habits.place(row); return torch.where(row == a, torch.randint(habits.n_words, ()), row)
+@mutant('rewriting', 'learned by heart')
+def seldom(row, habits): return any_word(row, habits) if torch.rand(()) < .4 else row
+@mutant('rewriting', 'other words are changed')
 def all_words(row, habits): return torch.randperm(habits.n_words)[row]
 @mutant('rewriting', 'tensor of whole numbers')
 def as_list(row, habits): return borrow(row, habits).tolist()

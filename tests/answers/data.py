@@ -45,6 +45,9 @@ def as_tensor(bs): return torch.stack([(x[:, 0] == y[:, -1]).all() for (_,y),(x,
 def against_its_text(bs): # the chapter's own proof
     x,train = torch.cat([x for x,_ in bs], 1).flatten(),human_numbers().split()[0]
     return torch.equal(x, train[:x.numel()])
+def stacked(bs):
+    x,y = torch.stack([x for x,_ in bs]),torch.stack([y for _,y in bs])
+    return torch.equal(x[1:, :, 0], y[:-1, :, -1])
 def complains(bs):
     for (_,y),(x,_) in pairs(bs): assert torch.equal(x[:, 0], y[:, -1])
     return True
@@ -65,6 +68,7 @@ for label,says,f in [
     ('most rows', '*Every* row', lambda bs: all(float((x[:, 0] == y[:, -1]).float().mean()) > .5 for (_,y),(x,_) in pairs(bs))),
     ('its text alone', 'any text', against_its_text),
     ('the first two', 'a single batch was tried', lambda bs: bool((bs[1][0][:, 0] == bs[0][1][:, -1]).all()) and reads_on(bs)),
+    ('of one width, stacked', 'may be narrower', stacked),
     ('a result', 'A function is wanted', True),
     ('no return', 'Return True or False', lambda bs: None),
     ('columns', 'Return True or False', lambda bs: [(x[:, 0] == y[:, -1]) for (_,y),(x,_) in pairs(bs)]),
@@ -86,9 +90,11 @@ def then(f): return lambda ids,bs,seq_len: [f(x, y) for x,y in my_rows(ids, bs, 
 def blocks(ids, bs, seq_len):
     n = bs*seq_len
     return [(ids[k:k+n].view(bs, seq_len), ids[k+1:k+n+1].view(bs, seq_len)) for k in range(0, len(ids)-n, n)]
-right('rows', my_rows, lambda ids,bs,seq_len: LMDataLoader([ids], bs=bs, seq_len=seq_len), lambda ids,bs,seq_len: StreamDL([ids], bs=bs, seq_len=seq_len),
-    then(lambda x,y: torch.stack([x, y])), then(lambda x,y: [x.numpy(), y.numpy()]), then(lambda x,y: (x.tolist(), y.tolist())))
+def generated(ids, bs, seq_len): yield from my_rows(ids, bs, seq_len)
+right('rows', my_rows, generated, then(lambda x,y: torch.stack([x, y])), then(lambda x,y: [x.numpy(), y.numpy()]), then(lambda x,y: (x.tolist(), y.tolist())))
 for label,says,f in [
+    ("fastai's loader", 'without a loader', lambda ids,bs,seq_len: list(LMDataLoader([ids], bs=bs, seq_len=seq_len))),
+    ('our loader', 'without a loader', lambda ids,bs,seq_len: StreamDL([ids], bs=bs, seq_len=seq_len)),
     ('blocks', 'rows of *one* batch', blocks),
     ('columns', 'down the columns', changed(lay=lambda t,bs,n: t[:bs*n].view(n, bs).t())),
     ('swapped', 'this is `y`', then(lambda x,y: (y, x))),

@@ -52,7 +52,7 @@ for says,v in [('9 different numbers', [4, 5, 4]), ('Only the dot before', [5, 4
 # ---- temperature
 def power(s, t): p = s.softmax(0); p = p**(1/t) if t else (p == p.max()).double(); return p/p.sum()
 def shifted(s, t): s = s - s.max(); e = (s/t).exp() if t else (s == 0).double(); return e/e.sum()
-right('temperature', word_probs, power, shifted)
+right('temperature', word_probs, power, shifted, lambda s,t: (s/max(t, 1e-6)).softmax(0))
 def at0(f): return lambda s,t: f(s, t) if t else word_probs(s, 0)
 def unsafe(s, t): e = (s/t).exp(); return e/e.sum()
 for label,says,f in [('after the softmax', 'cancels out', at0(lambda s,t: s.softmax(0)/t/(s.softmax(0)/t).sum())), ('ignored', 'cancels out', lambda s,t: s.softmax(0)),
@@ -60,6 +60,7 @@ for label,says,f in [('after the softmax', 'cancels out', at0(lambda s,t: s.soft
     ('logs', 'log-probabilities', at0(lambda s,t: (s/t).log_softmax(0))), ('nan at 0', 'no numbers left', lambda s,t: (s/t).softmax(0)),
     ('1/0', 'nothing can be divided', lambda s,t: (s*(1/t)).softmax(0)), ('overflows', 'overflows', at0(unsafe)),
     ('uniform at 0', 'at temperature 0', lambda s,t: (s/t).softmax(0) if t else torch.ones_like(s)/len(s)), ('scores', 'should be a tensor', lambda s,t: (s/t).tolist() if t else s),
+    ('nearly 0', 'second likeliest', lambda s,t: (s/max(t, .01)).softmax(0)),
     ('an index at 0', 'temperature 0', lambda s,t: (s/t).softmax(0) if t else s.argmax()),
     ('in place', 'in place', at0(lambda s,t: s.div_(t).softmax(0))), ('none', 'should be a tensor', lambda s,t: None), ('always 1', 'cancels out', at0(lambda s,t: (s/1.).softmax(0))),
     ('log of the scores', 'differs', at0(lambda s,t: (s.abs().log()/t).softmax(0)))]: wrong('temperature', says, f, label)
@@ -124,6 +125,7 @@ for label,says,f in [('in place', 'in place', swaps(other, place=lambda x,t: x))
     ('the next', 'always the same word', swaps(lambda w,g: g[(g.index(w)+1) % len(g)])), ('places', 'other places', lambda x,t,g: swaps(other)(swaps(other)(x, t, g), 1, g)),
     ('from the end', 'other places', lambda x,t,g: swaps(other)(x, x.shape[1]-1-t if t != 2 else 3, g)), ('nothing', 'Nothing is exchanged', lambda x,t,g: x.clone()),
     ('the column', 'like the one given', lambda x,t,g: swaps(other)(x, t, g)[:, t]), ('unequal', 'equally often', swaps(lambda w,g: draw([o for o in g if o != w][:2] + [[o for o in g if o != w][0]]*6 + [[o for o in g if o != w][2]]))),
+    ('one group for all', 'Words outside the group', lambda x,t,g: swaps(other)(x, t, [6, 1, 3, 4])),
     ('ids as places', 'not places', lambda x,t,g: x[:, list(map(int, g))])]: wrong('swap_within', says, f, label)
 
 # ---- beam search
