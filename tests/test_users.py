@@ -248,3 +248,76 @@ class TestOnePredictor:
     @pytest.mark.parametrize('share', [-.1, 1.1, float('nan'), True, '.5', None])
     def test_shares(self, share):
         with pytest.raises(InvalidSize, match='share must be'): Rewrite(SHORT.ids, len(SHORT.vocab), share=share)
+
+
+class TestScripts:
+    "Runs of recipes have processes of their own, and those read the main script anew."
+    PROGRAM = '''
+from dataclasses import replace
+from lm_from_scratch.course.experiments import run_recipes
+from lm_from_scratch.course.ladder import find_recipe
+'''
+    RUN = "run_recipes([replace(find_recipe('nword'), n_epochs=1)], [0], 1)"
+
+    def run(self, tmp_path, code, *args, **kwargs):
+        import subprocess
+        import sys
+        (tmp_path/'script.py').write_text(self.PROGRAM + code)
+        return subprocess.run([sys.executable, *args], capture_output=True, text=True, cwd=tmp_path, **kwargs)
+
+    def test_without_a_guard(self, tmp_path):
+        got = self.run(tmp_path, self.RUN, 'script.py')
+        assert got.returncode == 1 and "would come to line 5 again: put it under `if __name__ == '__main__':`" in got.stderr
+        assert got.stderr.count('Traceback') == 1 and len(got.stderr.splitlines()) < 30
+
+    def test_from_a_pipe(self, tmp_path):
+        got = self.run(tmp_path, '', '-', input=self.PROGRAM + self.RUN)
+        assert got.returncode == 1 and 'put the program in a file' in got.stderr
+
+    @pytest.mark.parametrize('code', ["if __name__ == '__main__':\n    print(len({}))", "def main(): print(len({}))\nif '__main__' == __name__: main()"])
+    def test_with_one(self, tmp_path, code):
+        got = self.run(tmp_path, code.format(self.RUN), 'script.py')
+        assert (got.returncode, got.stdout) == (0, '1\n'), got.stderr
+
+
+class TestCourse:
+    "What `lm-from-scratch course` meets in the folders of other people."
+    @pytest.fixture
+    def nbs(self, tmp_path):
+        from nbformat import v4, write
+        for folder in ('nbs', 'elsewhere'):
+            (tmp_path/folder).mkdir()
+            write(v4.new_notebook(cells=[v4.new_code_cell("print('ä → ±')")]), tmp_path/folder/f'{folder}.ipynb')
+        return tmp_path/'nbs'
+
+    def course(self, nbs, *args, **env):
+        import os
+        import subprocess
+        import sys
+        return subprocess.run([sys.executable, '-c', 'from lm_from_scratch.cli import main; main()', 'course', str(nbs), *args],
+                              capture_output=True, text=True, encoding=env.get('PYTHONIOENCODING', 'utf-8'), env={**os.environ, 'PYTHONUTF8': '0', **env})
+
+    @pytest.mark.parametrize('encoding', ['ascii', 'latin-1'])
+    def test_a_terminal_of_few_letters(self, nbs, encoding):
+        got = self.course(nbs, PYTHONIOENCODING=encoding)
+        assert got.returncode == 1 and 'nbs [0] nothing ? a text' in got.stdout and not got.stderr
+
+    def test_links(self, nbs):
+        link, target = nbs/'link.ipynb', nbs.parent/'elsewhere/elsewhere.ipynb'
+        link.symlink_to(target)
+        (nbs/'dead.ipynb').symlink_to(nbs/'nowhere.ipynb')
+        got = self.course(nbs, '--store')
+        assert got.returncode == 1 and 'Traceback' not in got.stderr and 'FAILED: cannot be read: No such file' in got.stdout
+        assert link.is_symlink() and 'ä → ±\\n' in target.read_text(encoding='utf-8')
+        assert [p.name for p in target.parent.iterdir()] == [target.name] and not (nbs.parent/'elsewhere/.course').exists()
+        again = self.course(link)
+        assert again.returncode == 0 and 'unchanged' in again.stdout
+
+    def test_what_is_no_notebook(self, nbs):
+        whole = (nbs/'nbs.ipynb').read_text(encoding='utf-8')
+        (nbs/'merge.ipynb').write_text(whole.replace('"cells": [\n', '"cells": [\n<<<<<<< HEAD\n=======\n>>>>>>> other\n'))
+        (nbs/'empty.ipynb').write_text('')
+        got = self.course(nbs, '--store')
+        assert got.returncode == 1 and not got.stderr
+        for name, said in dict(merge='line 3 has the mark of a merge that is not finished; `nbdev-fix`', empty='the file is empty', nbs='stored').items():
+            assert any(line.startswith(name) and said in line for line in got.stdout.splitlines()), got.stdout

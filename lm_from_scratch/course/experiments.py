@@ -665,6 +665,26 @@ def _in_one_line(e): # what went wrong, and where
     said = ' '.join(str(e).split())
     return f"{type(e).__name__}: {said[:300]} ({place})"
 
+# %% ../../nbs/30_experiments.ipynb #guardmain
+def _ifs(code): # (first line, last line) of what stands under `if __name__ == …`
+    tests = [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.If)]
+    return [(n.lineno, n.end_lineno) for n in tests
+            if '__name__' in (test := ast.unparse(n.test)) or 'process' in test]
+
+def _must_be_guarded():
+    "A process reads the main script anew: what starts it may not be met again there."
+    main = sys.modules['__main__']
+    file,frame = getattr(main, '__file__', None),sys._getframe()
+    def is_main(f): return f.f_code.co_name == '<module>' and f.f_globals is vars(main)
+    while frame and not is_main(frame): frame = frame.f_back
+    if file is None or frame is None: return   # a notebook, `python -c`, a thread
+    if not Path(file).is_file(): raise LMError("A run has a process of its own, which "
+        "reads the program anew; from a pipe it cannot: put the program in a file.")
+    line = frame.f_lineno
+    if any(a <= line <= b for a,b in _ifs(Path(file).read_bytes())): return
+    raise LMError("A run has a process of its own, which reads this script anew, and "
+        f"would come to line {line} again: put it under `if __name__ == '__main__':`.")
+
 # %% ../../nbs/30_experiments.ipynb #64a9b645
 class _Pool:
     "Processes that run recipes."
@@ -676,6 +696,7 @@ class _Pool:
         for process,*_ in [*self.busy.values(), *self.idle]: process.join(1)
 
     def start(self):
+        _must_be_guarded()
         context = get_context('spawn')
         ours,theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs,))

@@ -633,6 +633,19 @@ class _Clock:
         self.cells.append((self.now() - self.last, first_line(cell.source)))
 
 # %% ../../nbs/34_notebooks.ipynb #nbread
+def _merge_marks(text): # a file's bytes
+    "What to do where a merge has left its marks; '' where it has not."
+    lines = text.split(b'\n')
+    found = [n for n,line in enumerate(lines, 1) if line.startswith(b'<<<<<<< ')]
+    return found and (f"line {found[0]} has the mark of a merge that is not finished; "
+                      "`nbdev-fix` makes cells of both sides")
+
+def _placed(
+    path, # A notebook, perhaps a link to one
+):        # Its full path; a link belongs to the folder that it lies in
+    "Where a notebook lies."
+    return Path(path).parent.resolve()/Path(path).name
+
 def read_notebook(
     path, # A notebook's file
 ) -> tuple: # The notebook, and the file's bytes
@@ -640,6 +653,8 @@ def read_notebook(
     import nbformat
     try:
         text = Path(path).read_bytes()
+        if not text.strip(): raise ValueError("the file is empty")
+        if marks := _merge_marks(text): raise ValueError(marks)
         nb = nbformat.reads(text.decode('utf-8'), 4)
         n = sum(c.cell_type == 'code' for c in nb.cells)
     except OSError as e:
@@ -659,7 +674,7 @@ def run_notebook(
     then=None,        # `async then(ask)`: `await ask(code)` → outputs, in its kernel
 ) -> Run:
     "Execute a notebook in a Jupyter kernel of its own; nothing is written."
-    run = Run(Path(path).resolve())
+    run = Run(_placed(path))
     try:
         run.stored,run.text = read_notebook(run.path)
         run.nb = copy.deepcopy(run.stored)
@@ -802,8 +817,8 @@ def find_notebooks(
 
 def _top(folder):
     "The folder of the chapters, for a folder or one of its notebooks."
-    p = Path(folder).resolve()
-    if p.is_file(): p = p.parent
+    p = Path(folder)
+    p = _placed(p).parent if p.is_file() else p.resolve()
     return p.parent if p.name == 'solutions' else p
 
 # %% ../../nbs/34_notebooks.ipynb #nbstamps2
@@ -891,7 +906,9 @@ def store(
     try:
         now = run.path.read_bytes()
         if now == text.encode(): return             # perhaps another run has stored it
-        if now == run.text: write_whole(run.path, text, via)
+        file = run.path.resolve()               # what a link leads to
+        if file != run.path: via = file.parent
+        if now == run.text: write_whole(file, text, via)
         else: run.error = 'was changed while it ran: nothing is stored'
     except (OSError, LMError) as e: run.error = str(e)
 
@@ -1073,7 +1090,7 @@ class Course:
         self.stamps = Stamps(self.home/'stamps.json', self.say)
 
     def key(self, path):
-        name = Path(path).resolve().relative_to(self.top).as_posix()
+        name = _placed(path).relative_to(self.top).as_posix()
         return f'{name} {self.variant.name}' if self.variant else name
 
     def unchanged(self, path, force):
