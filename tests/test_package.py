@@ -1,6 +1,7 @@
-"The wheel: built, put where the repository cannot be seen, and used, with the network cut."
+"The wheel: built, put where the repository cannot be seen, and used, with the network cut. The source archive: it has what it takes to build that wheel."
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 import pytest
@@ -20,14 +21,46 @@ print(float(learn.recorder.values[-1][-1]), len(load_results()))
 '''
 
 
-@pytest.fixture(scope='module')
-def wheel(tmp_path_factory):
-    out = tmp_path_factory.mktemp('dist')
-    src = out/'src'
-    subprocess.run(['git', 'clone', '-q', str(ROOT), str(src)], check=True)
-    got = subprocess.run([sys.executable, '-m', 'build', '-q', '--wheel', '--no-isolation', '-o', str(out), str(src)], capture_output=True, text=True)
+def built(kind, src, out):
+    got = subprocess.run([sys.executable, '-m', 'build', '-q', f'--{kind}', '--no-isolation', '-o', str(out), str(src)], capture_output=True, text=True)
     assert not got.returncode, got.stdout + got.stderr
-    return next(out.glob('*.whl'))
+    return next(out.iterdir())
+
+
+@pytest.fixture(scope='module')
+def clone(tmp_path_factory):
+    "What git knows, and nothing that lies about."
+    src = tmp_path_factory.mktemp('clone')/'src'
+    subprocess.run(['git', 'clone', '-q', str(ROOT), str(src)], check=True)
+    return src
+
+
+@pytest.fixture(scope='module')
+def wheel(clone, tmp_path_factory): return built('wheel', clone, tmp_path_factory.mktemp('wheel'))
+
+
+@pytest.fixture(scope='module')
+def unpacked(clone, tmp_path_factory):
+    "The source archive, unpacked."
+    folder = tmp_path_factory.mktemp('sdist')
+    archive = built('sdist', clone, folder)
+    with tarfile.open(archive) as f: f.extractall(folder, filter='data')
+    return next(p for p in folder.iterdir() if p.is_dir())
+
+
+def test_source_archive(unpacked, clone):
+    "Everything that the package is made of, nothing else, each file as git has it."
+    found = {p.relative_to(unpacked).as_posix() for p in unpacked.rglob('*') if p.is_file() and '.egg-info' not in str(p)}
+    package = {p.relative_to(clone).as_posix() for p in (clone/'lm_from_scratch').rglob('*') if p.suffix in ('.py', '.jsonl')}
+    beside = {'LICENSE', 'README.md', 'CHANGELOG.md', 'CITATION.cff', 'MANIFEST.in', 'constraints.txt', 'pyproject.toml', 'settings.ini', 'setup.py'}
+    assert 'lm_from_scratch/course/results/ladder.jsonl' in package and found == package | beside | {'PKG-INFO', 'setup.cfg'}
+    assert not [name for name in package | beside if (unpacked/name).read_bytes() != (clone/name).read_bytes()]
+
+
+def test_the_archive_builds_the_same_wheel(unpacked, wheel, tmp_path):
+    here, there = (zipfile.ZipFile(w) for w in (wheel, built('wheel', unpacked, tmp_path)))
+    assert sorted(here.namelist()) == sorted(there.namelist())
+    assert not [n for n in here.namelist() if here.read(n) != there.read(n)]
 
 
 def test_wheel_has_what_it_needs(wheel):
