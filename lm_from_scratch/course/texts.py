@@ -337,7 +337,7 @@ def text_recipe(
     **settings,    # Passed to `Recipe`
 ) -> Recipe:
     "A training on real text, for so many CPU seconds."
-    settings = dict(data=None, chapter='28_text') | settings
+    settings = dict(data=None, chapter='12_text') | settings
     return Recipe(name, title, model=model, n_epochs=1, lr=lr, corpus=corpus,
                   measure=measure,
                   how=partial(train_text, loop=loop, seconds=seconds), **settings)
