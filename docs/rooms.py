@@ -47,7 +47,7 @@ FLOORS = dict(
     check=[
         dict(core="what a checker is made of; exercises from errata"),
         dict.fromkeys(('data', 'state', 'multilayer'), CHECKER),
-        dict.fromkeys(('nword', 'every_word', 'lstm', 'gru', 'normalization', 'regularization', 'weight_tying', 'copying', 'generation'), CHECKER)],
+        dict.fromkeys(('nword', 'every_word', 'lstm', 'gru', 'normalization', 'regularization', 'weight_tying', 'copying', 'generation', 'text'), CHECKER)],
     faces=[
         dict(all="what a user wants at once", cli="the command line"),
         dict(__main__="`python -m lm_from_scratch`, the same")])

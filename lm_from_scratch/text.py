@@ -1,4 +1,4 @@
-"""From a file to a number that can be trusted: how a text becomes tokens, what a perplexity is, five ways to get it wrong, and what our models make of a language that people write.
+"""From a file to a number that can be trusted: how a text becomes tokens, what a perplexity is, how a model for many words should begin, five ways to get it wrong, and what reading does while it goes on.
 
 Docs: https://lm-from-scratch.github.io/lm-from-scratch/text.html.md"""
 

@@ -12,3 +12,4 @@ from .regularization import *
 from .weight_tying import *
 from .copying import *
 from .generation import *
+from .text import *
