@@ -211,3 +211,18 @@ def test_verdicts():
     assert t.helps.to_dict() == {'+ embedding dropout .05': 'supported', '+ locked dropout .1': 'not supported', '+ noise .05': 'unclear',
                                  'whole softmax, the past decoded': 'not measured'}
     assert gains_table('part', 'part-none', []).empty
+
+
+def test_what_chapter_12_says_of_the_stored_starts():
+    "With every seed: the small table alone is the worst, counting mends it, and reading it large mends it further; at the same seconds, ours reads more and better."
+    def losses(name, column='valid_loss'): return {r['seed']: r[column] for r in text_rows() if r['recipe'] == name}
+    starts = {n: losses(n) for n in TEXT_RECIPES if n.startswith('start')}
+    assert all(starts.values())
+    for seed in set.intersection(*map(set, starts.values())):
+        at = {n: runs[seed] for n,runs in starts.items()}
+        assert max(at, key=at.get) == 'start-small' and at['start-scaled'] < at['start-small-counted'] < at['start-small']
+    for ours,theirs in (('ptb-200', 'ptb-sgd-200'), ('chars-180', 'chars-gpt-180')):
+        a,b = losses(ours),losses(theirs)
+        assert a and all(a[s] < b[s] for s in a if s in b)
+        a,b = losses(ours, 'tokens'),losses(theirs, 'tokens')
+        assert all(a[s] > b[s] for s in a if s in b)
