@@ -5,6 +5,7 @@ import contextlib
 import copy
 import inspect
 import io
+import itertools
 import random
 import sys
 import textwrap
@@ -300,13 +301,16 @@ def made_twice(case, k): return case.kind == 'class' and len({c.args for c in ca
 
 @attack(REFUSED)
 def exchanged(case):
-    "Two arguments have changed places."
+    "Two arguments have changed places, neighbours or not."
     calls = arguments(case)
     n = min((len(c.args) for c in calls), default=0)
-    for k in range(n-1):
-        if all(alike(c.args[k], c.args[k+1]) for c in calls): continue
-        def change(args, k=k): return (*args[:k], args[k+1], args[k], *args[k+2:]) if len(args) > k+1 else args
-        yield f'{k} and {k+1}', with_args(case, change)
+    for j, k in itertools.combinations(range(n), 2):
+        if all(alike(c.args[j], c.args[k]) for c in calls): continue
+        def change(args, j=j, k=k):
+            args = list(args)
+            if len(args) > k: args[j], args[k] = args[k], args[j]
+            return tuple(args)
+        yield f'{j} and {k}', with_args(case, change)
 
 
 @attack(REFUSED)
@@ -314,10 +318,10 @@ def constant(case):
     "A constant: what was right once (for the text of the course, for the sizes of a chapter), whatever is asked."
     calls = case.calls if case.kind == 'function' and not case.makes_model else []
     results = [c.result for c in calls if c.result is not None]
-    for label, r in zip(('first', 'last'), (results[:1] or [None]) + (results[-1:] or [None])):
-        if r is None or all(alike(r, x) for x in results): continue
-        yield f'the {label} result', lambda *args, r=r, **kwargs: frozen(r)
-    # one result alone says nothing: it belongs to random numbers that nobody knows before
+    if not results: return
+    if all(alike(results[0], x) for x in results): kinds = {'the only result': results[0]}
+    else: kinds = {'the first result': results[0], 'the last result': results[-1]}
+    for label, r in kinds.items(): yield label, lambda *args, r=r, **kwargs: frozen(r)
 
 
 @attack(REFUSED)

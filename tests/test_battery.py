@@ -17,9 +17,9 @@ SPARES = {  # (checker, attack, part of the label) → why this is no fault of t
     ('peeking', 'wrong_result', 'more'): "scores that are all moved or stretched alike peek as before",
     ('peeking', 'shared', 'i_h.weight is h_o.weight'): "a tied model may peek as well",
     ('causal', 'ignored', 'argument 1'): "a test may read words of its own",
-    ('gradient_reach', 'ignored', 'argument 1'): "the batches are of one shape, and which words they hold is the same to a gradient: the models differ",
-    ('swap_within', 'ignored', 'argument 2'): "its one group is no group of a notebook, and comes as a list and as a tensor",
     ('lenient_judge', 'ignored', 'argument 1'): "the task says that it is called with 8100",
+    ('sign_symmetry', 'exchanged', '0 and 3'): "the two halves of the reset gate are added, in whichever order",
+    ('sign_symmetry', 'exchanged', '1 and 4'): "those of the update gate, too",
     ('rotation_start', 'wrong_result', ''): "what it returns is not asked for: it changes a model in place",
 }
 

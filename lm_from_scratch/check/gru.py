@@ -43,19 +43,21 @@ def update_gates(
     f, # `f(cell, xs, h)`: words (n_steps, bs, n_in), first state → z of each word
 ):
     "Check the update gates of a classical GRU cell along a text."
-    cell = GRUCell(5, 3).double()
-    for p in cell.parameters(): nn.init.normal_(p)
-    xs,h = torch.randn(4, 2, 5).double(),torch.randn(2, 3).double()
-    got = _tensor(run_answer(f, cell, xs.clone(), h.clone(), hints={
-        'not callable': "A function is wanted here.",
-        'tuple': "A cell returns two things, the output and the new state: "
-                 "`_,h = cell(x, h)`.",
-        'size': "Take `xs` word by word: `for x in xs`, where x is (bs, n_in)."}))
-    require(not isinstance(got, torch.Tensor) or got.numel() > 0, "There are no units "
-            "in this: not every cell has 64. Take the middle one of `chunk(3, dim=1)`.")
-    i,k,_,_ = _walk(cell, xs, h)
-    z = (i + k).chunk(3, dim=-1)[1].sigmoid()
-    compare_answer("z", got, z, _gate_faults(cell, xs, h, z))
+    for n,bs,n_in,n_hidden in ((4, 2, 5, 3), (3, 4, 2, 6)):
+        cell = GRUCell(n_in, n_hidden).double()
+        for p in cell.parameters(): nn.init.normal_(p)
+        xs,h = torch.randn(n, bs, n_in).double(),torch.randn(bs, n_hidden).double()
+        got = _tensor(run_answer(f, cell, xs.clone(), h.clone(), hints={
+            'not callable': "A function is wanted here.",
+            'tuple': "A cell returns two things, the output and the new state: "
+                     "`_,h = cell(x, h)`.",
+            'size': "Take `xs` word by word: `for x in xs`, where x is (bs, n_in)."}))
+        require(not isinstance(got, torch.Tensor) or got.numel() > 0, "There are no "
+                "units in this: not every cell has 64. Take the middle one of "
+                "`chunk(3, dim=1)`.")
+        i,k,_,_ = _walk(cell, xs, h)
+        z = (i + k).chunk(3, dim=-1)[1].sigmoid()
+        compare_answer("z", got, z, _gate_faults(cell, xs, h, z))
 
 # %% ../../nbs/solutions/06_gru.ipynb #gatefaults
 def _gate_faults(cell, xs, h, z): # fault → the gates that it gives

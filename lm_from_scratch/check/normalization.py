@@ -59,14 +59,15 @@ def gate_gains(
     f, # `f(cell)`: a `LayerNormGRUCell` → (3,): for r, z, n, the state's mean |gain|
 ):
     "Check the size of the gains with which the state enters each gate."
-    cell = LayerNormGRUCell(4, 5).double()
-    for p in cell.parameters(): nn.init.normal_(p)
-    before = {k: v.clone() for k,v in cell.state_dict().items()}
-    got = _tensor(run_answer(f, cell, hints=_gain_hints))
-    require(all(torch.equal(v, before[k]) for k,v in cell.state_dict().items()),
-        "The cell's own numbers are changed: `abs()` makes a new tensor.")
-    want = cell.h_norm.gain.detach().abs().mean(1)
-    compare_answer("The gains", got, want, _gain_wrongs(cell))
+    for sizes in ((4, 5), (3, 2)):
+        cell = LayerNormGRUCell(*sizes).double()
+        for p in cell.parameters(): nn.init.normal_(p)
+        before = {k: v.clone() for k,v in cell.state_dict().items()}
+        got = _tensor(run_answer(f, cell, hints=_gain_hints))
+        require(all(torch.equal(v, before[k]) for k,v in cell.state_dict().items()),
+            "The cell's own numbers are changed: `abs()` makes a new tensor.")
+        want = cell.h_norm.gain.detach().abs().mean(1)
+        compare_answer("The gains", got, want, _gain_wrongs(cell))
 
 # %% ../../nbs/solutions/07_normalization.ipynb #fddefd5c
 def _letters(got, allowed):  # 'ac', 'a, c', ['a', 'c'], {'a', 'c'} → {'a', 'c'}

@@ -8,6 +8,7 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/solutions/state.html.md"
 __all__ = ['silent_units', 'warm_start', 'gradient_reach', 'constant_state', 'two_batches', 'eight_words']
 
 # %% ../../nbs/solutions/02_state.ipynb #5243783d
+from itertools import product
 import torch
 from torch import nn
 from .core import *
@@ -70,18 +71,19 @@ def silent_units(
 ):
     "Check the share of silent units after each batch, read from an empty state on."
     _function(f, 'f(model, xs)')
-    model,xs = StatefulRNN(7, 10).double(),list(torch.randint(7, (4, 5, 3)))
-    with torch.no_grad():
-        model.h_h.weight.mul_(3)   # the state counts for more than usual
-        model.i_h.weight.mul_(1e-4)
-        model.h_h.bias.mul_(1e-4)  # and everything is small
-    model(xs[2])                   # a state is left over from before
-    want,faults = _silent_faults(model, xs, model.h.clone())
-    hints = {"'NoneType'": "Before the first batch there is no state; "
-                           "look at `model.h` after it.", **_state_hints}
-    what = "The share of silent units"
-    got = _numbers(what, run_answer(f, model, xs, hints=hints), len(xs), 'batch')
-    compare_answer(what, got, want, faults)
+    for n,n_hidden in ((4, 10), (3, 4)):
+        model,xs = StatefulRNN(7, n_hidden).double(),list(torch.randint(7, (n, 5, 3)))
+        with torch.no_grad():
+            model.h_h.weight.mul_(3)   # the state counts for more than usual
+            model.i_h.weight.mul_(1e-4)
+            model.h_h.bias.mul_(1e-4)  # and everything is small
+        model(xs[2])                   # a state is left over from before
+        want,faults = _silent_faults(model, xs, model.h.clone())
+        hints = {"'NoneType'": "Before the first batch there is no state; "
+                               "look at `model.h` after it.", **_state_hints}
+        what = "The share of silent units"
+        got = _numbers(what, run_answer(f, model, xs, hints=hints), len(xs), 'batch')
+        compare_answer(what, got, want, faults)
 
 # %% ../../nbs/solutions/02_state.ipynb #3bf16d1b
 _guesses = {
@@ -139,13 +141,15 @@ def warm_start(
     compare_choice("The batches that differ most", guess, 'first', _guesses,
                    hint="Say 'first', 'last', 'all' or 'none'.")
     _function(f, 'f(model, before, xs)')
-    model,(xs,before) = StatefulRNN(7, 8).double(),torch.randint(7, (2, 4, 5, 3))
-    with torch.no_grad(): model.h_h.weight.mul_(2.5)  # remembers a little longer
-    model(before[1])                                  # and holds a state already
-    want,faults = _warm_faults(model, before, xs, model.h.clone())
-    got = run_answer(f, model, list(before), list(xs), hints=_state_hints)
-    what = "The difference"
-    compare_answer(what, _numbers(what, got, len(xs), 'batch of `xs`'), want, faults)
+    for n,n_hidden in ((4, 8), (3, 6)):
+        model = StatefulRNN(7, n_hidden).double()
+        xs,before = torch.randint(7, (2, n, 5, 3))
+        with torch.no_grad(): model.h_h.weight.mul_(2.5)  # remembers a little longer
+        model(before[1])                                  # and holds a state already
+        want,faults = _warm_faults(model, before, xs, model.h.clone())
+        got = run_answer(f, model, list(before), list(xs), hints=_state_hints)
+        what = "The difference"
+        compare_answer(what, _numbers(what, got, len(xs), 'batch of `xs`'), want, faults)
 
 # %% ../../nbs/solutions/02_state.ipynb #20edd9ab
 class _Cuts(StatefulRNN):
@@ -161,18 +165,20 @@ class _Cuts(StatefulRNN):
         self.h = h if self.carries == 'graph' else h.detach() if self.carries else None
         return self.h_o(h)
 
-# model → where it cuts, what it carries, which words of 3 + 2 + 3 are reached
+# model → where it cuts, what it carries; which words are reached: those of earlier
+# batches? how many of the last one?
 _reaches = {
-    "a model that is cut before its last word":
-        (lambda t,n: t == n-2, True, [0,0,0, 0,0, 0,0,1]),
-    "a model that is cut behind every word": (lambda t,n: True, True, [0]*8),
-    "`StatefulRNN`": (lambda t,n: False, True, [0,0,0, 0,0, 1,1,1]),
-    "a model that keeps the whole graph": (lambda t,n: False, 'graph', [1]*8),
-    "a model that forgets everything": (lambda t,n: False, False, [0,0,0, 0,0, 1,1,1])}
+    "a model that is cut before its last word": (lambda t,n: t == n-2, True, 0, 1),
+    "a model that is cut behind every word": (lambda t,n: True, True, 0, 0),
+    "`StatefulRNN`": (lambda t,n: False, True, 0, 9),
+    "a model that keeps the whole graph": (lambda t,n: False, 'graph', 1, 9),
+    "a model that forgets everything": (lambda t,n: False, False, 0, 9)}
 
 # %% ../../nbs/solutions/02_state.ipynb #eae68d86
-def _compare_reach(name, got, want):
-    last = torch.tensor([False]*5 + [True]*3)
+def _compare_reach(name, widths, got, early, late):
+    n = widths[-1]
+    last = torch.tensor([False]*sum(widths[:-1]) + [True]*n)
+    want = torch.where(last, last.flip(0).cumsum(0).flip(0) <= late, bool(early))
     require(not torch.equal(got, ~want),
         "True and False have changed places: True is for a word that gets a gradient.")
     require(got.any() or not want.any(), f"Nothing is reached, in {name}. "
@@ -185,8 +191,9 @@ def _compare_reach(name, got, want):
         f"reached, in {name}. Differentiate the scores of the last batch alone.")
     require(not (want & ~got & ~last).any(), "Words of earlier batches are missed, in "
         f"{name}. Ask for their gradients after the *last* batch's `backward`.")
+    words = ' + '.join(map(str, widths))
     require(torch.equal(got, want), f"In {name} it is {want.long().tolist()} for the "
-        f"3 + 2 + 3 words, and you have {got.long().tolist()}.")
+        f"{words} words, and you have {got.long().tolist()}.")
 
 # %% ../../nbs/solutions/02_state.ipynb #2s0d0004
 @checker()
@@ -195,17 +202,18 @@ def gradient_reach(
 ):
     "Check which of the words get a gradient from the last batch's scores."
     _function(f, 'f(model, xs)')
-    for name,(behind,carry,want) in _reaches.items():
+    for name,widths in product(_reaches, ((3, 2, 3), (2, 4, 1))):
+        behind,carry,*reached = _reaches[name]
         model = _Cuts(4, 9, behind, carry)
-        xs = [torch.randint(4, (6, n)) for n in (3, 2, 3)]
+        xs = [torch.randint(4, (6, n)) for n in widths]
         for x in xs: x[:4, 0] = x[:4, -1] = torch.arange(4)  # each word in each batch
         model(xs[0])
         model.h = None if model.h is None else model.h.detach()
         got = run_answer(f, model, xs, hints=_state_hints)
         require(not model.i_h._forward_hooks,
             "The hook is still there: `hook.remove()`, or the next reader finds it.")
-        got = _numbers("The reach", got, 8, 'word of all batches').bool()
-        _compare_reach(name, got, torch.tensor(want).bool())
+        got = _numbers("The reach", got, sum(widths), 'word of all batches').bool()
+        _compare_reach(name, widths, got, *reached)
 
 # %% ../../nbs/solutions/02_state.ipynb #78254d72
 class _Reading:

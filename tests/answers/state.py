@@ -135,6 +135,8 @@ def rows_of_the_weight(m, xs):
 def batches(m, xs): r = reach(m, xs); return [r[0], r[3], r[5]]
 @mutant('gradient_reach', 'Words of earlier batches are missed')
 def last_batch_only(m, xs): return [False]*5 + reach(m, xs)[5:]
+@mutant('gradient_reach', '7 here, not 8')
+def eight_words(m, xs): return (reach(m, xs) + [True]*8)[:8]
 @mutant('gradient_reach', 'you have')
 def guessed(m, xs): return [any(reach(m, xs)[:1])]*5 + [any(reach(m, xs))]*3
 
