@@ -5,6 +5,7 @@
 The parent has computed nothing when it forks, so that a child costs no import; what a child leaves behind is all that the next one has."""
 import argparse
 import json
+import mmap
 import os
 import random
 import shlex
@@ -33,13 +34,20 @@ def child(work):
     except BaseException: os._exit(1)
 
 
-def begin(folder): train_run([TEXT], folder, SETTINGS, device='cpu')
+COUNT = mmap.mmap(-1, 4)  # steps of the child: parent and child see the same memory
+
+
+def count(what, **how):
+    if what == 'step': COUNT[:] = (int.from_bytes(COUNT[:], 'little')+1).to_bytes(4, 'little')
+
+
+def begin(folder): train_run([TEXT], folder, SETTINGS, device='cpu', report=count)
 
 
 def go_on(folder):
     try: read_config(folder)
     except ValueError: begin(folder)                 # killed before it was a run
-    else: resume_run(folder, device='cpu')
+    else: resume_run(folder, device='cpu', report=count)
 
 
 def end_of(folder):
@@ -55,20 +63,21 @@ def same(a, b):
     return ta.keys() == tb.keys() and all(ta[k].equal(tb[k]) for k in ta) and pa == pb and ha == hb
 
 
-def killed(folder, seconds, kills, dice):
-    "Train, and kill it so many times; how often it was really killed, and where it stood."
-    places, n = [], 0
-    while True:
+def killed(folder, kills, dice, apart=60):
+    "Train, kill it after so many steps and some milliseconds, and again; with how many steps on disk."
+    places = []
+    while len(places) < kills:
+        COUNT[:], steps, jitter = bytes(4), dice.randrange(apart), dice.uniform(0, .02)
         pid = child(lambda: go_on(folder))
-        if n == kills:
-            assert os.waitpid(pid, 0)[1] == 0, "the last one did not come to its end"
-            return places
-        time.sleep(dice.uniform(0, seconds))
-        os.kill(pid, signal.SIGKILL)
-        if os.WIFSIGNALED(os.waitpid(pid, 0)[1]): n += 1
-        else: return places                          # it was faster
+        while int.from_bytes(COUNT[:], 'little') < steps and os.waitpid(pid, os.WNOHANG) == (0, 0): time.sleep(.001)
+        time.sleep(jitter)
+        try: os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError: return places     # at its end
+        if not os.WIFSIGNALED(os.waitpid(pid, 0)[1]): return places
         last = folder/'last.safetensors'
         places.append(read_tensors(last)[1]['step'] if last.is_file() else -1)
+    assert os.waitpid(child(lambda: go_on(folder)), 0)[1] == 0, "the last one did not come to its end"
+    return places
 
 
 def main():
@@ -80,12 +89,11 @@ def main():
     dice, done, trainings = random.Random(args.seed), 0, 0
     with tempfile.TemporaryDirectory() as home:
         home = Path(home)
-        begun = time.monotonic()
         assert os.waitpid(child(lambda: begin(home/'whole')), 0)[1] == 0
-        seconds, whole = time.monotonic()-begun, end_of(home/'whole')
+        whole = end_of(home/'whole')
         while done < args.kills:
             folder = home/f'run{trainings}'
-            places = killed(folder, min(seconds, 2*seconds/max(1, args.kills)+.3), args.kills-done, dice)
+            places = killed(folder, args.kills-done, dice)
             if not same(end_of(folder), whole): sys.exit(f"training {trainings}, killed at steps {places}, came to another end")
             done, trainings = done+len(places), trainings+1
             print(f"training {trainings}: killed {len(places)} times, with the steps {places} on disk; the same end", flush=True)
