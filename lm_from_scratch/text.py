@@ -111,8 +111,10 @@ def _line_after(texts, at, n):
     for text in Span(texts, start):
         held += text
         if '\n' in held or len(held) > 2**20: break
-    found = re.search('\n', held) or re.search(r'\s', held)
-    return start + found.end() if found else n
+    for border in ('\n', r'\s'):  # the last line may be all there is
+        found = re.search(border, held)
+        if found and start + found.end() < n: return start + found.end()
+    return n
 
 # %% ../nbs/12_text.ipynb #text-part
 @dataclass(eq=False)

@@ -230,6 +230,12 @@ def test_a_folder_of_texts(tmp_path):
     assert len(c.train) + len(c.valid) == 2*len(LINES) + (not LINES.endswith('\n'))
 
 
+@pytest.mark.parametrize('end', ['', '\n'])
+def test_a_text_of_one_line_is_cut_between_words(end):
+    corpus = text_corpus(['one two three four five '*20 + 'six' + end], min_freq=1)
+    assert len(corpus.ids) + len(corpus.valid_ids) == 101 and 9 <= len(corpus.valid_ids) <= 11
+
+
 def test_characters_are_cut_exactly():
     c = text_corpus(['abcdefghij'*37], kind='chars')
     assert (len(c.train), len(c.valid)) == (333, 37)
