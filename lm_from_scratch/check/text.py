@@ -60,8 +60,8 @@ def token_order(
     require(names == right or names != sorted(counts, key=counts.get), "That is the "
             "order by how many tokens a line has; the lines are not equally long.")
     for a,b in zip(names, names[1:]):
-        require(costs[a] < costs[b], f"`{a}` before `{b}`: they need {costs[a]:.2f} and "
-                                     f"{costs[b]:.2f} tokens a byte.")
+        require(costs[a] < costs[b], f"`{a}` before `{b}`: they need {costs[a]:.2f} "
+                                     f"and {costs[b]:.2f} tokens a byte.")
 
 # %% ../../nbs/solutions/12_text.ipynb #s12-2c
 def _pair(got): # a whole number and a share
@@ -114,9 +114,10 @@ def unknown_share(
         known = _listed(train, n)
         size,share = _pair(run_answer(f, text, n))
         for value,fault in _size_wrongs(words, train, n).items():
-            require(size == len(known) or size != value, f"The size of the list: {fault}")
-        require(size == len(known), f"With n = {n} the list of a small text should have "
-                                    f"{len(known)} words, not {size}.")
+            require(size == len(known) or size != value,
+                    f"The size of the list: {fault}")
+        require(size == len(known), f"With n = {n} the list of a small text should "
+                                    f"have {len(known)} words, not {size}.")
         want = _unknown(known, held)
         for value,fault in _share_wrongs(known, train, held).items():
             require(abs(share-want) < 1e-6 or abs(share-value) > 1e-6,
@@ -141,21 +142,23 @@ _CHANCES = dict(a=[(1, 1/30)], b=[(1, 1/10_000)], c=[(.5, 1/2), (.5, 1/2048)])
 
 def _loss_of(chances): return -sum(share*math.log(p) for share,p in chances)
 
+_only_c = { # a number → what is wrong with it
+    math.log(1025): "that is the loss of one who knows nothing; this one knows the "
+        "shares.",
+    math.log(2) + math.log(2048): "the mean is asked for, and each kind of token is "
+        "half of the text.",
+    math.log(2)/2: "the other half of the text costs something, too.",
+    math.log(2048)/2: "the frequent word costs something, too, and each of the 1,024 "
+        "has a chance of 1/2048: together they are one half.",
+    math.log(1025/2): "the mean of the chances comes last; take the mean of the "
+        "logarithms."}
+
 # %% ../../nbs/solutions/12_text.ipynb #s12-3d
 @checker()
 def first_losses(
     answer, # Three numbers
 ):
     "Check what three models lose that know nothing, or next to nothing."
-    only_c = {math.log(1025): "that is the loss of one who knows nothing; this one "
-                  "knows the shares.",
-              math.log(2) + math.log(2048): "the mean is asked for, and each kind of "
-                  "token is half of the text.",
-              math.log(2)/2: "the other half of the text costs something, too.",
-              math.log(2048)/2: "the frequent word costs something, too, and each of "
-                  "the 1,024 has a chance of 1/2048: together they are one half.",
-              math.log(1025/2): "the mean of the chances comes last; take the mean of "
-                  "the logarithms."}
     for name,got in zip('abc', _numbers(answer, 3)):
         want = _loss_of(_CHANCES[name])
         wrongs = {want/math.log(2): "these are bits; nats are asked for, `math.log`.",
@@ -163,7 +166,7 @@ def first_losses(
                       "is meant.",
                   math.exp(want): "this is the perplexity; the loss is its logarithm.",
                   -want: "a loss is positive: the logarithm of a chance is below 0.",
-                  **(only_c if name == 'c' else {})}
+                  **(_only_c if name == 'c' else {})}
         for value,fault in wrongs.items():
             require(abs(got-value) > .011, f"({name}): {fault}")
         require(abs(got-want) < .011, f"({name}): {got:.4g} is not it. A token of "
@@ -222,7 +225,8 @@ def _nats_of(model, x, y, state=None): # by hand, nothing dropped: (rows, n) bot
     scores = model.h_o(model.rnn(model.i_h(x), state)[0])
     return F.cross_entropy(scores.transpose(1, 2), y, reduction='none')
 
-def _seen(f, model, *args, hints=None): # the answer; was anything dropped? how was it read?
+# the answer; was anything dropped? what was read at once?
+def _seen(f, model, *args, hints=None):
     dropped,read = [],[]
     def drops(m, *_): dropped.append(m.training)
     def reads(m, args, out): read.append(tuple(args[0].shape))
@@ -234,25 +238,29 @@ def _seen(f, model, *args, hints=None): # the answer; was anything dropped? how 
     return got,any(dropped),read
 
 # %% ../../nbs/solutions/12_text.ipynb #s12-5e
+def _seam_wrongs(model, ids, chunk, nats): # each piece is cut by itself
+    kept = torch.ones(len(nats), dtype=torch.bool)
+    if chunk > 1: kept[chunk-1::chunk] = False
+    unread = _nats_of(model, ids[None, :-1][:, kept], ids[None, 1:][:, kept])[0]
+    seam = ("the first token of each piece is scored by nobody. What a piece ends with "
+            "predicts it.")
+    return {seam: nats[kept].mean().exp(), seam + ' ': unread.mean().exp()}
+
 def _perplexity_wrongs(model, ids, chunk, state): # fault → the number it gives
     nats = _nats_of(model, ids[None, :-1], ids[None, 1:])[0]
     pieces = nats.split(chunk)
     means = torch.stack([p.mean() for p in pieces])
     cold = torch.cat([_nats_of(model, x[None], y[None])[0] for x,y in
                       zip(ids[:-1].split(chunk), ids[1:].split(chunk))])
-    kept = torch.ones(len(nats), dtype=torch.bool)
-    if chunk > 1: kept[chunk-1::chunk] = False  # if each piece is cut by itself
-    unread = _nats_of(model, ids[None, :-1][:, kept], ids[None, 1:][:, kept])[0]
-    seam = "the first token of each piece is scored by nobody. What a piece ends with "
-    seam += "predicts it."
     whole = nats[:len(nats)//chunk*chunk]
     theirs = _nats_of(model, ids[None, :-1], ids[None, 1:], state)[0]
-    wrongs = {"this is the loss; the perplexity is its exponential.": nats.mean(),
+    return nats.mean().exp(),_seam_wrongs(model, ids, chunk, nats) | {
+        "this is the loss; the perplexity is its exponential.": nats.mean(),
         "this is the sum; divide by how many tokens were scored.": nats.sum(),
         "pieces of unequal length are averaged as if they were equal. Sum over tokens, "
         "and divide once.": means.mean().exp(),
-        "this is the mean of the pieces' perplexities. Sum the nats, divide once, and take "
-        "the exponential last.": means.exp().mean(),
+        "this is the mean of the pieces' perplexities. Sum the nats, divide once, and "
+        "take the exponential last.": means.exp().mean(),
         "the state is lost between the pieces.": cold.mean().exp(),
         "the last, shorter piece is left out.":
             whole.mean().exp() if len(whole) else nats.sum()*0,
@@ -260,14 +268,12 @@ def _perplexity_wrongs(model, ids, chunk, state): # fault → the number it give
             theirs.mean().exp(),
         "the first token has nothing before it; divide by one less.":
             (nats.sum()/len(ids)).exp(),
-        "the exponential has the base 2, and the nats have not.": 2**nats.mean(),
-        seam: nats[kept].mean().exp(), seam + ' ': unread.mean().exp()}
-    return nats.mean().exp(),wrongs
+        "the exponential has the base 2, and the nats have not.": 2**nats.mean()}
 
 # %% ../../nbs/solutions/12_text.ipynb #s12-5f
 @checker()
 def exact_perplexity(
-    f, # `f(model, ids, chunk)`: a `LanguageModel`, (n,) ids, how many at once → a number
+    f, # `f(model, ids, chunk)`: a model, (n,) ids, how many at once → a number
 ):
     "Check a perplexity: every token once, the state carried, whatever the chunk."
     hints = {'come as (bs': "A text is a batch of one row: read `ids[None]`."}
@@ -283,8 +289,8 @@ def exact_perplexity(
         def is_it(v): return abs(got - float(v)) < 1e-4*max(1, float(v))
         for fault,value in wrongs.items():
             require(is_it(want) or not is_it(value), f"The perplexity: {fault}")
-        require(is_it(want), f"The perplexity of a text of {n} tokens, read by {chunk}, "
-                f"should be {float(want):.5g}, not {got:.5g}.")
+        require(is_it(want), f"The perplexity of a text of {n} tokens, read by "
+                f"{chunk}, should be {float(want):.5g}, not {got:.5g}.")
         most = max((s[-1] if s else 1) for s in read) if read else 0
         require(most <= chunk, f"{most} tokens are read at once; at most {chunk} were "
                                "asked for.")
@@ -324,13 +330,15 @@ def bits_per_byte(
             require(abs(got-want) < 1e-4 or abs(got-value) > 1e-4, fault.capitalize()
                     if fault[0] != 'U' else fault)
         require(abs(got-want) < 1e-4, f"{n_tokens} tokens at a perplexity of "
-                f"{perplexity}, for {len(text.encode())} bytes, are {want:.4f} bits per "
-                f"byte, not {got:.4f}.")
+                f"{perplexity}, for {len(text.encode())} bytes, are {want:.4f} bits "
+                f"per byte, not {got:.4f}.")
 
 # %% ../../nbs/solutions/12_text.ipynb #s12-7e
 def _place_wrongs(model, x, y, state): # fault → the losses it gives
     nats = _nats_of(model, x, y)
-    return {"the mean goes over the places: this is a number for each row.": nats.mean(1),
+    on = _nats_of(model, x.reshape(1, -1), y.reshape(1, -1)).view(x.shape)
+    return {"the mean goes over the places: this is a number for each row.":
+                nats.mean(1),
             "this is the sum over the rows; take their mean.": nats.sum(0),
             "these are perplexities; the loss is their logarithm.": nats.mean(0).exp(),
             "these are bits; nats are asked for.": nats.mean(0)/math.log(2),
@@ -339,7 +347,7 @@ def _place_wrongs(model, x, y, state): # fault → the losses it gives
             "the rows begin in the state of another text: `model.reset()` first.":
                 _nats_of(model, x, y, state).mean(0),
             "each row is read on from the one before; each should begin cold.":
-                _nats_of(model, x.reshape(1, -1), y.reshape(1, -1)).view(x.shape).mean(0),
+                on.mean(0),
             "no mean is taken: a number for each row and place.": nats}
 
 def _first_state(model): # of the only row that it was reading
@@ -409,10 +417,10 @@ def _pair_wrongs(text, n): # fault → the tokens it gives
             "one join too many.": _byte_pairs(text, n+1),
             "the pairs are counted once, at the beginning. Count anew after each join: "
             "what was joined has new neighbours.": _once(text, n),
-            "of pairs that are equally frequent, the one that comes first in the text is "
-            "joined; this is the last.": _byte_pairs(text, n, _last),
-            "of pairs that are equally frequent, the one that comes first in the text is "
-            "joined; this is the first by the alphabet.":
+            "of pairs that are equally frequent, the one that comes first in the text "
+            "is joined; this is the last.": _byte_pairs(text, n, _last),
+            "of pairs that are equally frequent, the one that comes first in the text "
+            "is joined; this is the first by the alphabet.":
                 _byte_pairs(text, n, _alphabetic),
             "the rarest pair is joined.": _byte_pairs(text, n, min)}
 
@@ -439,5 +447,5 @@ def byte_pairs(
                 "another text: something was lost, or came in twice.")
         for fault,value in _pair_wrongs(text, n).items():
             require(got == want or got != value, f"{text!r}: {fault}")
-        require(got == want, f"{text!r} after {n} joins should be "
-                f"{' '.join(map(str, want))[:150]}, not {' '.join(map(str, got))[:150]}.")
+        right,mine = (' '.join(map(str, t))[:150] for t in (want, got))
+        require(got == want, f"{text!r} after {n} joins should be {right}, not {mine}.")
