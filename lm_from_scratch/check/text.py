@@ -237,7 +237,7 @@ def _seen(f, model, *args, hints=None):
         for h in hooks: h.remove()
     return got,any(dropped),read
 
-# %% ../../nbs/solutions/12_text.ipynb #s12-5e
+# %% ../../nbs/solutions/12_text.ipynb #s12-5s
 def _seam_wrongs(model, ids, chunk, nats): # each piece is cut by itself
     kept = torch.ones(len(nats), dtype=torch.bool)
     if chunk > 1: kept[chunk-1::chunk] = False
@@ -246,6 +246,7 @@ def _seam_wrongs(model, ids, chunk, nats): # each piece is cut by itself
             "predicts it.")
     return {seam: nats[kept].mean().exp(), seam + ' ': unread.mean().exp()}
 
+# %% ../../nbs/solutions/12_text.ipynb #s12-5e
 def _perplexity_wrongs(model, ids, chunk, state): # fault → the number it gives
     nats = _nats_of(model, ids[None, :-1], ids[None, 1:])[0]
     pieces = nats.split(chunk)
