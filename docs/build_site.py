@@ -98,6 +98,7 @@ def mend(site):
         for old, new in NAMES.items():
             counts[old] += text.count(old)
             text = text.replace(old, new)
+        text = re.sub(r'(<th [^>]*)halign="(left|right|center)"', r'\1style="text-align: \2"', text)    # pandas writes it; no HTML has it
         text = re.sub(r'<img [^>]*?src="([^":]+)"', lambda m: m[0].replace('<img ', f'<img loading="lazy"{_size(f.parent/m[1])} ', 1), text)
         f.write_text(text, encoding='utf-8')
     if unused := [old for old, n in counts.items() if not n]: raise SystemExit(f'The theme has changed; it no longer says {unused}.')

@@ -53,6 +53,19 @@ def test_no_page_is_forgotten(site):
     assert sorted(NAMES) == sorted(f.relative_to(site).with_suffix('').as_posix() for f in site.rglob('*.html') if 'playground' not in f.parts)
 
 
+@pytest.mark.parametrize('name', NAMES)
+def test_html_is_well_formed(site, name):
+    "Two parsers that keep to the letter of the standard have nothing to say, and no attribute is one that HTML has given up."
+    try: import html5lib, justhtml
+    except ImportError: pytest.skip("NOT TESTED: HTML (html5lib and justhtml are not installed)")
+    text = (SITE/f'{name}.html').read_text(encoding='utf-8')
+    parser = html5lib.HTMLParser()
+    parser.parse(text)
+    assert not parser.errors, parser.errors[:3]
+    assert not (errors := justhtml.JustHTML(text, collect_errors=True).errors), errors[:3]
+    assert not re.findall(r'<(?:table|thead|tbody|tr|th|td|p|div)\b[^>]*\s(?:align|halign|valign|bgcolor|cellpadding|cellspacing)=', text)
+
+
 # ---- in the browser
 
 @pytest.fixture
