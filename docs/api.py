@@ -55,7 +55,7 @@ def _spread_out(f):
 def _cell(text): return _stars(' '.join(str(text).split())).replace('|', r'\|')
 
 
-def _stars(text): return re.sub(r'(`[^`]*`)|\*(?=\S)', lambda m: m[1] or r'\*', text)   # a product is no emphasis
+def _stars(text): return re.sub(r'(`[^`]*`)|\*(?=\S)|<(?=[a-z/!])', lambda m: m[1] or '\\' + m[0], text)   # a product is no emphasis, `<unk>` no tag
 
 
 def _table(rows, back):

@@ -53,6 +53,9 @@ def test_no_page_is_forgotten(site):
     assert sorted(NAMES) == sorted(f.relative_to(site).with_suffix('').as_posix() for f in site.rglob('*.html') if 'playground' not in f.parts)
 
 
+def test_a_word_in_angles_is_no_tag(): assert api._cell("`None`: '<unk>', `<b>`, a*b < c") == r"`None`: '\<unk>', `<b>`, a\*b < c"
+
+
 @pytest.mark.parametrize('name', NAMES)
 def test_html_is_well_formed(site, name):
     "Two parsers that keep to the letter of the standard have nothing to say, and no attribute is one that HTML has given up."
