@@ -252,10 +252,12 @@ def files_of(
     return [_stamp(f) for f in TextFile(source, encoding).files]
 
 def _stamp(file):
+    sha = hashlib.sha256()
     with file_errors(file), open(file, 'rb') as f:
-        stat,sha = os.fstat(f.fileno()),hashlib.file_digest(f, 'sha256').hexdigest()
+        stat = os.fstat(f.fileno())
+        while part := f.read(2**20): sha.update(part)
     return dict(path=str(Path(file).resolve()), bytes=stat.st_size,
-                changed=stat.st_mtime_ns, sha256=sha)
+                changed=stat.st_mtime_ns, sha256=sha.hexdigest())
 
 def check_files(stamps):
     "Refuse to go on where a text is another one; what is gone is not needed."
@@ -271,7 +273,7 @@ def check_files(stamps):
 # %% ../nbs/28_runs.ipynb #runs-corpus
 def _vocabulary_size(s, files):
     "Byte pairs for a text of this size: one for every 400 bytes, about."
-    if s.tokens != 'bpe' or s.max_words is not None: return s.max_words
+    if s.tokens != 'bpe' or s.max_words is not None or not files: return s.max_words
     return min(8000, max(512, sum(f['bytes'] for f in files)//400))
 
 def read_corpus(
