@@ -295,7 +295,8 @@ class _Lines:
     def __exit__(self, *args):
         if self.status: self.status.stop()
     def say(self, text):
-        if not self.quiet and not self.as_json: self.console.print(text, markup=False, soft_wrap=True)
+        if self.quiet or self.as_json: return
+        self.console.print(text, markup=False, soft_wrap=True)
     def __call__(self, what, **how): getattr(self, what)(**how)
 
 # %% ../nbs/29_cli.ipynb #cli-report2
