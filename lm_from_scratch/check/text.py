@@ -278,7 +278,7 @@ def exact_perplexity(
 ):
     "Check a perplexity: every token once, the state carried, whatever the chunk."
     hints = {'come as (bs': "A text is a batch of one row: read `ids[None]`."}
-    for n,chunk in ((61, 70), (50, 9), (44, 20), (31, 1)):
+    for n,chunk in ((50, 9), (61, 70), (44, 20), (31, 1)):
         model,ids = _reading_model(),torch.randint(9, (n,))
         want,wrongs = _perplexity_wrongs(model, ids, chunk, _first_state(model))
         got,dropped,read = _seen(f, model, ids, chunk, hints=hints)
@@ -311,7 +311,11 @@ def _price_wrongs(perplexity, n_tokens, text): # fault → the number it gives
                 nats/math.log(2)/len(text.encode('utf-16-le')),
             "tokens and bytes have changed places.":
                 math.log2(perplexity)*size/n_tokens,
-            "this logarithm has the base 10.": nats/math.log(10)/size}
+            "this logarithm has the base 10.": nats/math.log(10)/size,
+            "this is the share of one token; there are `n_tokens`.":
+                math.log2(perplexity)/size,
+            "all of the tokens were scored, the first one, too.":
+                math.log2(perplexity)*(n_tokens-1)/size}
 
 # %% ../../nbs/solutions/12_text.ipynb #s12-6e
 @checker()
@@ -347,9 +351,15 @@ def _place_wrongs(model, x, y, state): # fault → the losses it gives
             "on.": _nats_of(model, x, x).mean(0),
             "the rows begin in the state of another text: `model.reset()` first.":
                 _nats_of(model, x, y, state).mean(0),
+            "the first row begins in the state of another text: `model.reset()` "
+            "first.": _nats_of(model, x, y, _for_one(state)).mean(0),
+            "a row is missing: `(len(ids)-1)//n` of them fit.": nats[:-1].mean(0),
             "each row is read on from the one before; each should begin cold.":
                 on.mean(0),
             "no mean is taken: a number for each row and place.": nats}
+
+def _for_one(state): # the state of one row, the others begin cold
+    return tuple(torch.cat([s[:, :1], 0*s[:, 1:]], 1) for s in state)
 
 def _first_state(model): # of the only row that it was reading
     h = model.h
@@ -403,6 +413,14 @@ def _last(counts, key): # of several that are as frequent, the last
 
 def _alphabetic(counts, key): return max(sorted(counts), key=key)
 
+def _in_one_place(text, n):
+    tokens = [bytes([b]) for b in text.encode()]
+    for _ in range(n):
+        pairs = list(zip(tokens, tokens[1:]))
+        i = pairs.index(max(pairs, key=pairs.count))
+        tokens[i:i+2] = [b''.join(tokens[i:i+2])]
+    return tokens
+
 def _once(text, n): # the n most frequent pairs of the bytes, joined one after another
     tokens = [bytes([b]) for b in text.encode()]
     counts = Counter(zip(tokens, tokens[1:]))
@@ -423,7 +441,9 @@ def _pair_wrongs(text, n): # fault → the tokens it gives
             "of pairs that are equally frequent, the one that comes first in the text "
             "is joined; this is the first by the alphabet.":
                 _byte_pairs(text, n, _alphabetic),
-            "the rarest pair is joined.": _byte_pairs(text, n, min)}
+            "the rarest pair is joined.": _byte_pairs(text, n, min),
+            "the pair is joined in one place only. Join it wherever it stands.":
+                _in_one_place(text, n)}
 
 def _as_bytes(got): # what an answer returns → a list of `bytes`
     asked = "Return a list of `bytes`, the tokens of the text."

@@ -83,6 +83,7 @@ for label,says,kw in [('drops', 'Dropout is at work', dict(judge=False)), ('thei
     ('mean of means', 'averaged as if they were equal', dict(end=lambda s,n: (s/n).mean().exp())), ('mean of perplexities', "mean of the pieces' perplexities", dict(end=lambda s,n: (s/n).exp().mean())),
     ('one too many', 'nothing before it', dict(count=len)), ('base 2', 'base 2', dict(end=lambda s,n: 2**(s.sum()/n.sum()))),
     ('by two', 'should be', dict(count=lambda ids: len(ids)-2))]: wrong('exact_perplexity', says, lambda m,i,c,kw=kw: perplexity(m, i, c, **kw), label)
+wrong('exact_perplexity', 'shorter piece is left out', lambda m,i,c: perplexity(m, i[:(len(i)-1)//c*c+1], c), 'no tail, nothing else')
 wrong('exact_perplexity', 'are read at once', lambda m,i,c: perplexity(m, i, 10_000), 'all at once')
 wrong('exact_perplexity', 'read `ids[None]`', lambda m,i,c: m(i)[0], 'no row')
 wrong('exact_perplexity', 'Return one number', lambda m,i,c: [perplexity(m, i, c)], 'a list')
@@ -93,6 +94,7 @@ right('bits_per_byte', bits, lambda p,n,t: torch.tensor(math.log2(p), dtype=torc
 for label,says,f in [('nats', 'nats per byte', lambda p,n,t: bits(p, n, t)*math.log(2)), ('characters', 'per character', lambda p,n,t: n*math.log2(p)/len(t)), ('times ln 2', '*more* than a bit', lambda p,n,t: bits(p, n, t)*math.log(2)**2),
     ('per token', 'per token', lambda p,n,t: math.log2(p)), ('all', 'all of the text', lambda p,n,t: n*math.log2(p)), ('no logarithm', 'logarithm is missing', lambda p,n,t: p*n/len(t.encode())), ('UTF-16', 'UTF-16', lambda p,n,t: n*math.log2(p)/len(t.encode('utf-16-le'))),
     ('log10', 'base 10', lambda p,n,t: n*math.log10(p)/len(t.encode())), ('upside down', 'changed places', lambda p,n,t: math.log2(p)*len(t.encode())/n), ('with a mark', 'bits per byte, not', lambda p,n,t: n*math.log2(p)/len(t.encode('utf-8-sig'))),
+    ('one token', 'share of one token', lambda p,n,t: math.log2(p)/len(t.encode())), ('one too few', 'the first one, too', lambda p,n,t: math.log2(p)*(n-1)/len(t.encode())),
     ('a word', 'one number', lambda p,n,t: '2.5')]: wrong('bits_per_byte', says, f, label)
 
 # ---- by place
@@ -120,7 +122,9 @@ right('loss_by_place', places, row_by_row, lambda m,i,n: places(m, i, n).tolist(
 for label,says,kw in [('drops', 'Dropout is at work', dict(judge=False)), ('by row', 'a number for each row', dict(end=lambda v: v.mean(1))), ('sum', 'sum over the rows', dict(end=lambda v: v.sum(0))), ('perplexity', 'these are perplexities', dict(end=lambda v: v.mean(0).exp())),
     ('bits', 'these are bits', dict(end=lambda v: v.mean(0)/math.log(2))), ('itself', 'read already', dict(shift=0)), ('read on', 'each should begin cold', dict(one_row=True)), ('no mean', 'no mean is taken', dict(end=lambda v: v)),
     ('all', 'should have the shape', dict(end=lambda v: v.mean())), ('perplexities', 'differs', dict(end=lambda v: v.exp().mean(0)))]: wrong('loss_by_place', says, lambda m,i,n,kw=kw: places(m, i, n, **kw), label)
-wrong('loss_by_place', 'state of another text', warm_rows, 'warm')
+wrong('loss_by_place', 'The losses: the rows begin in the state of another text', warm_rows, 'warm')
+wrong('loss_by_place', 'first row begins in the state of another text', lambda m,i,n: places(m, i, n, begin=False), 'not reset')
+wrong('loss_by_place', 'a row is missing', lambda m,i,n: places(m, i, n, end=lambda v: v[:-1].mean(0)), 'a row short')
 wrong('loss_by_place', 'does not fill a row', lambda m,i,n: m(i[:-1].view(-1, n))[0], 'all of the text')
 
 # ---- pairs of bytes
@@ -164,7 +168,12 @@ def from_the_right(text, n):
             out.insert(0, b''.join(tokens[i-2:i]) if both else tokens[i-1]); i -= 1 + both
         tokens = out
     return tokens
-for label,says,f in [('characters', 'begins with characters', lambda t,n: pairs(t, n, units=lambda t: [c.encode() for c in t])), ('too few', 'one join too few', lambda t,n: pairs(t, n, n_more=-1)), ('too many', 'one join too many', lambda t,n: pairs(t, n, n_more=1)),
+def in_one_place(text, n):
+    tokens = [bytes([b]) for b in text.encode()]
+    for _ in range(n):
+        found = list(zip(tokens, tokens[1:])); i = found.index(Counter(found).most_common(1)[0][0]); tokens[i:i+2] = [tokens[i]+tokens[i+1]]
+    return tokens
+for label,says,f in [('one place', 'in one place only', in_one_place), ('characters', 'begins with characters', lambda t,n: pairs(t, n, units=lambda t: [c.encode() for c in t])), ('too few', 'one join too few', lambda t,n: pairs(t, n, n_more=-1)), ('too many', 'one join too many', lambda t,n: pairs(t, n, n_more=1)),
     ('counted once', 'counted once', lambda t,n: pairs(t, n, again=False)), ('the last', 'this is the last', lambda t,n: pairs(t, n, best=lambda c: max(reversed(list(c)), key=c.get))), ('alphabet', 'by the alphabet', lambda t,n: pairs(t, n, best=lambda c: max(sorted(c), key=c.get))),
     ('rarest', 'rarest', lambda t,n: pairs(t, n, best=lambda c: min(c, key=c.get))), ('overlaps', 'another text', overlaps), ('from the right', 'should be', from_the_right), ('strings', 'These are strings', lambda t,n: [x.decode(errors='replace') for x in pairs(t, n)]),
     ('numbers', 'These are numbers', lambda t,n: list(t.encode())), ('the text', 'list of `bytes`', lambda t,n: t.encode()), ('without blanks', 'another text', lambda t,n: [x for w in t.split() for x in pairs(w, 0)])]: wrong('byte_pairs', says, f, label)
