@@ -358,6 +358,7 @@ def _place_wrongs(model, x, y, state): # fault → the losses it gives
                 on.mean(0),
             "no mean is taken: a number for each row and place.": nats}
 
+# %% ../../nbs/solutions/12_text.ipynb #s12-7s
 def _for_one(state): # the state of one row, the others begin cold
     return tuple(torch.cat([s[:, :1], 0*s[:, 1:]], 1) for s in state)
 
@@ -413,6 +414,7 @@ def _last(counts, key): # of several that are as frequent, the last
 
 def _alphabetic(counts, key): return max(sorted(counts), key=key)
 
+# %% ../../nbs/solutions/12_text.ipynb #s12-8s
 def _in_one_place(text, n):
     tokens = [bytes([b]) for b in text.encode()]
     for _ in range(n):
