@@ -555,13 +555,24 @@ class Variant:
     env:dict        # Settings of the kernel's surroundings
     first:str=''    # Code that runs before the first cell
 
+# %% ../../nbs/34_notebooks.ipynb #nbvariants2b
 OTHER_ORDER = '''
 import torch
 _linear = torch.nn.functional.linear
+def _sum(x, wt): return x[..., ::2] @ wt[::2] + x[..., 1::2] @ wt[1::2]
+class _Reordered(torch.autograd.Function):  # one node of the graph, as before
+    @staticmethod
+    def forward(ctx, x, wt, b):
+        ctx.save_for_backward(x, wt)
+        return _sum(x, wt) + b
+    @staticmethod
+    def backward(ctx, g):
+        x, wt = ctx.saved_tensors
+        return g @ wt.T, x.T @ g, g.sum(0)
 def _reordered(x, w, b=None):
     if w.dim() != 2 or x.shape[-1] != w.shape[-1]: return _linear(x, w, b)
-    out = x[..., ::2] @ w[:, ::2].T + x[..., 1::2] @ w[:, 1::2].T
-    return out if b is None else out + b
+    if x.dim() == 2 and b is not None: return _Reordered.apply(x, w.t(), b)
+    return _sum(x, w.t()) if b is None else _sum(x, w.t()) + b
 torch.nn.functional.linear = _reordered
 '''
 
