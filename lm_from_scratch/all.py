@@ -49,7 +49,7 @@ run_seed compare summarize show_results
 UnrolledRNN LoopRNN Stateful StatefulRNN EveryWordRNN RNNS RNNCell Recurrent LanguageModel
 LSTMCell FusedLSTMCell FastLSTM load_torch_lstm to_torch_lstm lstm_weights GRUCell copy_gru flip_update
 LayerNorm SequenceBatchNorm StepBatchNorm InputNorm StepRecurrent BatchNormRNNCell
-GateNorm LayerNormRNNCell LayerNormGRUCell LayerNormLSTMCell
+GateNorm SplitNormRNNCell LayerNormRNNCell LayerNormGRUCell LayerNormLSTMCell
 Dropout activation_penalty temporal_penalty
 
 generate generate_stream Reader word_probs check_sampling best_accuracy best_accuracy_given gradient_by_distance
