@@ -122,22 +122,19 @@ def test_unknown_names_say_what_there_is():
     with pytest.raises(LMError, match="no claim or group 'weather'; the groups are: width"): find_claims('weather')
     with pytest.raises(LMError, match="seeds must be a whole number of at least 2"): run_claims(['depth'], seeds=1)
 
-WAITING = {'lstm-128', 'lstm-128+trio'}  # contestants whose five seeds are still to be trained: `make results`
-
 def test_shipped_results():
-    "Every contestant has five seeds or ten, made by the code as it stands, but for those that wait; nothing else is in the file."
+    "Every contestant has five seeds or ten, made by the code as it stands; nothing else is in the file."
     rows = load_rows(results_file('claims'))
     told, code = [r for r in rows if 'code' in r], {n: stamp_of(c)['code'] for n, c in CONTESTANTS.items()}
     assert len(told) in (0, len(rows))                                   # an older form did not tell
     assert {r['recipe'] for r in told if r['code'] != code[r['recipe']] or not belongs(r, CONTESTANTS[r['recipe']])} == set(), 'make results'
     seeds = {n: [r['seed'] for r in rows if r['recipe'] == n] for n in CONTESTANTS}
-    assert {n for n, s in seeds.items() if s not in (list(range(5)), list(range(10)))} == WAITING and len(rows) == sum(map(len, seeds.values()))
+    assert {n for n, s in seeds.items() if s not in (list(range(5)), list(range(10)))} == set() and len(rows) == sum(map(len, seeds.values()))
     for r in rows:
         targets = 4160 if r['recipe'].startswith('stateful') else 12288
         assert {'torch', 'fastai', 'python', 'lm_from_scratch', 'command'} <= r.keys() and r['targets'] == targets
         assert min(r['accuracy_8xxx'], r['accuracy_9xxx']) <= r['accuracy'] <= max(r['accuracy_8xxx'], r['accuracy_9xxx'])
-    waits = {c.name for c in CLAIMS if {c.better, c.worse} & WAITING}
-    assert not set(claims_table().drop(waits).verdict) - {'supported', 'not supported', 'unclear'}
+    assert not set(claims_table().verdict) - {'supported', 'not supported', 'unclear'}
 
 def test_cli():
     run = lambda *args: CliRunner().invoke(app, ['claims', *args], env={'COLUMNS': '160', 'NO_COLOR': '1', 'TERM': 'dumb'})
