@@ -246,7 +246,7 @@ def test_a_run_of_version_1_is_read_for_ever(tmp_path):
 
 SAID = {
     'gone': 'There is no run at', 'a file': 'There is no run at', 'empty': 'no config.json', 'config cut short': 'is no JSON object', 'config a list': 'is no JSON object',
-    'config of another kind': 'does not say that this is a run', 'newer': 'written by a newer version', 'version a word': 'newer version', 'unknown setting': "no setting 'hiden'",
+    'config of another kind': 'does not say that this is a run', 'newer': 'written by a newer version', 'version a word': 'newer version', 'unknown setting': "no setting 'n_hidde'",
     'setting of another type': 'n_hidden must be a number', 'no tokenizer': 'There is no file at', 'tokenizer junk': 'holds no tokenizer', 'weights pickled': 'holds no tensors',
     'weights cut short': 'holds no tensors', 'weights empty': 'holds no tensors', 'a huge header': 'holds no tensors', 'not finite': 'are not finite', 'other sizes': 'of a model with other layers',
     'of another run': 'of a model with other layers', 'about a list': 'holds no tensors', 'other words': 'of a model with other layers', 'no weights at all': 'There is no file at'}
@@ -265,7 +265,7 @@ def break_run(name, run):
     if name == 'config of another kind': edit(config, format='x')
     if name == 'newer': edit(config, version=2)
     if name == 'version a word': edit(config, version='one')
-    if name == 'unknown setting': edit(config, settings=dict(hiden=3))
+    if name == 'unknown setting': edit(config, settings=dict(n_hidde=3))
     if name == 'setting of another type': edit(config, settings=dict(n_hidden='3'))
     if name == 'no tokenizer': (run/'tokenizer.json').unlink()
     if name == 'tokenizer junk': (run/'tokenizer.json').write_text('{}')

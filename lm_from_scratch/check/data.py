@@ -289,7 +289,7 @@ def _pairs(text, got): # what an answer returned → a list of pairs
     require(all(map(two, got)), f"{text}: each batch should be a pair, `x` and `y`.")
     return [tuple(b) for b in got]
 
-# %% ../../nbs/solutions/00_data.ipynb #0s0d0007
+# %% ../../nbs/solutions/00_data.ipynb #0s0d0006b
 def _no_loader(*args, **kwargs):
     raise CheckFailed("This exercise wants them without a loader: `view` and slices.")
 
@@ -299,6 +299,8 @@ _rows_hints = {
     'not iterable': "Return a list of pairs.", '0-d': "Return a list of pairs.",
     'view size is not compatible': "Lay out the rows first, then cut windows out of "
                                    "them."}
+
+# %% ../../nbs/solutions/00_data.ipynb #0s0d0007
 @checker()
 def rows(
     f, # `f(ids, bs, seq_len)`: a stream → a list of pairs `x`, `y`, both (bs, seq_len)

@@ -148,8 +148,8 @@ def warm_start(
         model(before[1])                                  # and holds a state already
         want,faults = _warm_faults(model, before, xs, model.h.clone())
         got = run_answer(f, model, list(before), list(xs), hints=_state_hints)
-        what = "The difference"
-        compare_answer(what, _numbers(what, got, len(xs), 'batch of `xs`'), want, faults)
+        got = _numbers("The difference", got, len(xs), 'batch of `xs`')
+        compare_answer("The difference", got, want, faults)
 
 # %% ../../nbs/solutions/02_state.ipynb #20edd9ab
 class _Cuts(StatefulRNN):

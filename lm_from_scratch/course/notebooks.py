@@ -643,7 +643,7 @@ class _Clock:
     def end(self, cell, cell_index, **_):
         self.cells.append((self.now() - self.last, first_line(cell.source)))
 
-# %% ../../nbs/34_notebooks.ipynb #nbread
+# %% ../../nbs/34_notebooks.ipynb #nbread0
 def _merge_marks(text): # a file's bytes
     "What to do where a merge has left its marks; '' where it has not."
     lines = text.split(b'\n')
@@ -657,6 +657,7 @@ def _placed(
     "Where a notebook lies."
     return Path(path).parent.resolve()/Path(path).name
 
+# %% ../../nbs/34_notebooks.ipynb #nbread
 def read_notebook(
     path, # A notebook's file
 ) -> tuple: # The notebook, and the file's bytes
