@@ -514,7 +514,8 @@ def generate(run:_Run, prompt:_Prompts=None, words:_Words=50,
     if len(texts) > 1: return print('\n\n'.join(model.generate(texts, words, **how)))
     pieces = model.stream(texts[0], words, **how)
     first = next(pieces, '')  # what is wrong is said before anything is written
-    print(texts[0] + (first if texts[0] else first.lstrip()), end='', flush=True)
+    begun = texts[0] if model.vocab.kind in ('chars', 'bpe') else texts[0].rstrip(' ')
+    print(begun + (first if begun else first.lstrip()), end='', flush=True)
     for piece in pieces: print(piece, end='', flush=True)
     print()
 
