@@ -721,7 +721,8 @@ def train_run(
     with new_folder(out) as folder, locked(folder):
         corpus,s,about = read_corpus(folder, text, s, valid, test, encoding)
         if params:
-            s = replace(s, n_hidden=n_hidden_for(params, s, len(corpus.vocab)))
+            n = n_hidden_for(params, s, len(corpus.vocab))
+            s = replace(s, n_hidden=n, n_emb=None)
         training = Training(folder, s, corpus, device)
         _write_first(training, about, command)
     return _carry_on(training, report)

@@ -100,6 +100,12 @@ def test_a_number_of_parameters_chooses_the_width(params):
     with torch.random.fork_rng(): assert at == sum(p.numel() for p in build_model(Settings(n_hidden=n), 1000).parameters())
 
 
+def test_the_trained_model_has_so_many_parameters(tmp_path):
+    "Also where the settings name a size of the embedding."
+    run = train_run([TEXT], tmp_path/'a', {**SMALL, 'n_emb': 8, 'tie_weights': False, 'steps': 2}, params=9000, device='cpu')
+    assert 5000 < sum(p.numel() for p in run.model.parameters()) <= 9000
+
+
 def test_too_few_parameters():
     with pytest.raises(LMError, match='100 are too few'): n_hidden_for(100, Settings(), 1000)
 
