@@ -126,7 +126,7 @@ def write_beside(site):
         'Appendices': [(t, f'appendix/{n}.md', '') for n, t in APPENDIX.items()],
         'Solutions': [(number(p), f'{s.name}.md', '') for p, s in zip(chapters(), solutions())],
         'Rooms behind the chapters': [(number(p), f'{p.name}.md', p.about) for p in rooms()]}))
-    shutil.copytree(root/'docs/playground', site/'playground')
+    for f in ('lm_from_scratch/playground', 'docs/playground'): shutil.copytree(root/f, site/'playground', dirs_exist_ok=True)
     (site/'.nojekyll').touch()
 
 
@@ -140,7 +140,7 @@ def colab(folder):
 
 def made_from():
     "A hash of everything that the site is made of."
-    files = [f for pattern in ('nbs/**/*.ipynb', 'docs/**/*', 'images/*', 'lm_from_scratch/**/*.py', 'lm_from_scratch/course/results/*', 'CITATION.cff', 'pyproject.toml')
+    files = [f for pattern in ('nbs/**/*.ipynb', 'docs/**/*', 'images/*', 'lm_from_scratch/**/*.py', 'lm_from_scratch/course/results/*', 'lm_from_scratch/playground/*', 'CITATION.cff', 'pyproject.toml')
              for f in root.glob(pattern) if f.is_file() and not {'_build', '_site', '__pycache__'} & set(f.parts)]
     return hashlib.sha256(b''.join(f.relative_to(root).as_posix().encode() + f.read_bytes() for f in sorted(files))).hexdigest()
 

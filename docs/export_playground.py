@@ -21,6 +21,7 @@ from lm_from_scratch.data import human_numbers
 from lm_from_scratch.course.ladder import find_recipe, run_recipe, versions
 
 FILE = Path(__file__).resolve().parent/'playground/models.json'
+PAGE = FILE.parents[2]/'lm_from_scratch/playground'  # the page itself comes with the package: `play` serves it
 RUNGS = ['every_word', 'lstm2', 'gru2', 'tied']
 SEED = 0
 

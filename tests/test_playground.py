@@ -12,20 +12,19 @@ import torch
 import torch.nn.functional as F
 from browser import Served, tab_to, violations
 from conftest import ROOT
-from export_playground import FILE, RUNGS, SEED, accuracy, cache_of, exported, load_exported, recipe_of
+from export_playground import FILE, PAGE, RUNGS, SEED, accuracy, cache_of, exported, load_exported, recipe_of
 from lm_from_scratch.copying import cache_guesses, count_on, write_words
 from lm_from_scratch.data import human_numbers
 from lm_from_scratch.gru import gru_parameters
 from lm_from_scratch.inspection import read_states
 from lm_from_scratch.course.ladder import find_recipe
 
-FOLDER = FILE.parent
 corpus = human_numbers()
 vocab = corpus.vocab
 
 
 def test_size():
-    total = sum(f.stat().st_size for f in FOLDER.iterdir())
+    total = sum(f.stat().st_size for f in [*PAGE.iterdir(), FILE])
     assert total < 1_000_000, f"{total:,} bytes"
 
 
@@ -57,7 +56,7 @@ def in_node(body, **given):
     "Run JavaScript with the exports of model.js as `m`, models.json as `data` and our arguments as `given`."
     script = f'''
 import {{ readFileSync }} from "node:fs";
-const m = await import({json.dumps((FOLDER/'model.js').as_uri())});
+const m = await import({json.dumps((PAGE/'model.js').as_uri())});
 const data = JSON.parse(readFileSync({json.dumps(str(FILE))}, "utf8")), given = JSON.parse(readFileSync(0, "utf8"));
 const plain = (k, v) => ArrayBuffer.isView(v) ? Array.from(v) : v;
 const out = (() => {{ {body} }})();
@@ -193,8 +192,10 @@ return {drawn, cold: m.temper(p, 0), half: m.temper(p, .5), one: m.temper(p, 1),
 # ---- the page
 
 @pytest.fixture(scope='module')
-def site():
-    with Served(FOLDER) as url: yield url
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('page')
+    for f in [*PAGE.iterdir(), FILE]: shutil.copy(f, folder)
+    with Served(folder) as url: yield url
 
 
 @pytest.fixture
