@@ -8,7 +8,7 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/awd.html.md"""
 __all__ = ['LockedDropout', 'ScaledEmbedding', 'start_small', 'EmbeddingDropout', 'DropLSTM', 'VaryingDL', 'exchange_train',
            'ScaleByLength', 'AveragedSGD', 'count_words', 'candidates', 'SampledDecoder', 'sample_softmax',
            'BFloat16Decoder', 'bfloat16_gain', 'CpuBudget', 'ByTheClock', 'fit_for', 'PartialShuffleDL', 'OverlapDL',
-           'prime_below', 'NoisyWords', 'PastDecode', 'decode_past']
+           'prime_below', 'NoisyWords', 'PastDecode', 'decode_past', 'MogrifierLayer', 'Mogrifier']
 
 # %% ../nbs/25_awd.ipynb #awd-imports
 import math
@@ -416,3 +416,49 @@ def decode_past(learn, strength=.001):
     learn.model.past = nn.Linear(n, n).to(learn.model.h_o.weight)
     learn.add_cb(PastDecode(strength))
     return learn
+
+# %% ../nbs/25_awd.ipynb #awd-mogc
+class MogrifierLayer(Module):
+    "An LSTM layer whose inputs and states scale each other before each step."
+    def __init__(self,
+        n_in:int,     # Size of the inputs
+        n_hidden:int, # Size of the hidden state
+        rounds:int,   # So many times one scales the other, the inputs first
+    ):
+        self.cell = nn.LSTMCell(n_in, n_hidden)
+        sizes = [(n_in, n_hidden) if i % 2 else (n_hidden, n_in) for i in range(rounds)]
+        self.looks = nn.ModuleList([nn.Linear(a, b, bias=False) for a,b in sizes])
+    def mogrify(self, x, h):
+        for i,look in enumerate(self.looks):
+            if i % 2: h = 2*look(x).sigmoid()*h
+            else:     x = 2*look(h).sigmoid()*x
+        return x, h
+    def forward(self, x, h, c):  # (bs, seq_len, n_in), (bs, n_hidden), (bs, n_hidden)
+        out = []
+        for x_t in x.unbind(1):
+            x_t,h = self.mogrify(x_t, h)
+            h,c = self.cell(x_t, (h, c))
+            out.append(h)
+        return torch.stack(out, 1), h, c
+
+# %% ../nbs/25_awd.ipynb #awd-mogl
+class Mogrifier(Module):
+    "Layers of `MogrifierLayer`, called like `nn.LSTM(…, batch_first=True)`."
+    def __init__(self,
+        n_in:int,       # Size of the inputs
+        n_hidden:int,   # Size of the hidden state
+        n_layers:int=1, # Layers
+        rounds:int=4,   # Of each layer
+    ):
+        self.n_hidden = check_size('n_hidden', n_hidden)
+        check_size('n_layers', n_layers)
+        check_size('rounds', rounds, 0)
+        self.layers = nn.ModuleList([MogrifierLayer(n_hidden if i else n_in, n_hidden,
+                                                    rounds) for i in range(n_layers)])
+    def forward(self, x, hx=None):  # (bs, seq_len, n_in)
+        if hx is None: hx = [x.new_zeros(len(self.layers), len(x), self.n_hidden)]*2
+        last = []
+        for layer,h,c in zip(self.layers, *hx):
+            x,h,c = layer(x, h, c)
+            last.append((h, c))
+        return x, tuple(map(torch.stack, zip(*last)))

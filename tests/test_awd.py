@@ -10,6 +10,7 @@ from fastai.optimizer import SGD
 from torch import nn
 
 from lm_from_scratch.awd import *
+from lm_from_scratch.copying import scores_of
 from lm_from_scratch.data import *
 from lm_from_scratch.errors import *
 from lm_from_scratch.multilayer import LanguageModel
@@ -346,3 +347,42 @@ def test_all_at_once_in_both_learners():
         count_words(learn)
         with learn.no_bar(), learn.no_logging(): learn.fit(4, 1.)
         with learn.no_bar(): assert learn.validate()[0] < 3.6
+
+
+# ---- word and state, before they meet
+
+def test_mogrifier_is_what_its_equations_say():
+    "Against a loop written from the paper (equations 1 and 2), in double precision, from a state that is not zero."
+    torch.manual_seed(0)
+    m = Mogrifier(5, 7, 2, rounds=3).double()
+    x, h0, c0 = torch.randn(2, 4, 5).double(), torch.randn(2, 2, 7).double(), torch.randn(2, 2, 7).double()
+    out, (h_n, c_n) = m(x, (h0, c0))
+    seq = x
+    for k, layer in enumerate(m.layers):
+        h, c, outs = h0[k], c0[k], []
+        q1, r2, q3 = (look.weight for look in layer.looks)
+        for t in range(4):
+            x_t = 2*torch.sigmoid(h @ q1.T)*seq[:, t]
+            h_t = 2*torch.sigmoid(x_t @ r2.T)*h
+            x_t = 2*torch.sigmoid(h_t @ q3.T)*x_t
+            i, f, g, o = (x_t @ layer.cell.weight_ih.T + layer.cell.bias_ih + h_t @ layer.cell.weight_hh.T + layer.cell.bias_hh).chunk(4, 1)
+            c = f.sigmoid()*c + i.sigmoid()*g.tanh()
+            h = o.sigmoid()*c.tanh()
+            outs.append(h)
+        seq = torch.stack(outs, 1)
+        assert torch.allclose(h_n[k], h, atol=1e-12) and torch.allclose(c_n[k], c, atol=1e-12)
+    assert torch.allclose(out, seq, atol=1e-12)
+
+
+def test_mogrifier_in_a_language_model_carries_its_state():
+    torch.manual_seed(0)
+    model = LanguageModel(40, 16, 2, Mogrifier, tie_weights=True).eval()
+    x = torch.randint(40, (3, 12))
+    with torch.no_grad():
+        model.reset()
+        whole = scores_of(model(x))
+        model.reset()
+        parts = torch.cat([scores_of(model(x[:, :5])), scores_of(model(x[:, 5:]))], 1)
+    assert torch.allclose(whole, parts, atol=1e-5)
+    assert fit(learner(rnn=Mogrifier)).validate()[0] < 3.7
+    with pytest.raises(InvalidSize, match='rounds'): Mogrifier(4, 4, rounds=-1)

@@ -462,6 +462,8 @@ _parts += [
     part_recipe('prime', '31 rows, a prime number',
                 data=partial(lm_dataloaders, bs=prime_below(32), seq_len=22)),
     part_recipe('noise', '+ noise .05', callbacks=(partial(NoisyWords, .05),)),
+    part_recipe('mogrifier', 'Mogrifier, 4 rounds, for the LSTM',
+                model=partial(two_by_200, rnn=Mogrifier)),
 ]
 TEXT_RECIPES = {r.name: r for r in _baselines + _ours + _starts + _parts}
 
