@@ -19,6 +19,9 @@ export function rnnStep({W_h, b_h}, x, {h}) {
   return {state: {h}, gates: {}};
 }
 
+// Chapter 4, the RNN of PyTorch: h' = act(W_x x + b_x + W_h h + b_h).
+const plainStep = act => ({W_x, b_x, W_h, b_h}, x, {h}) => ({state: {h: add(affine(W_x, x, b_x), affine(W_h, h, b_h)).map(act)}, gates: {}});
+
 // Chapter 5. Two states: h speaks, c remembers. W_x and W_h hold the rows of i, f, g, o, in PyTorch's order.
 export function lstmStep({W_x, b_x, W_h, b_h}, x, {h, c}) {
   const [a_i, a_f, a_g, a_o] = chunk(add(affine(W_x, x, b_x), affine(W_h, h, b_h)), 4);
@@ -45,6 +48,8 @@ export function gruStep({W_x, b_x, W_h, b_h}, x, {h}) {
 
 export const CELLS = {
   rnn: {step: rnnStep, states: ['h']},
+  tanh: {step: plainStep(Math.tanh), states: ['h']},
+  relu: {step: plainStep(relu), states: ['h']},
   lstm: {step: lstmStep, states: ['h', 'c']},
   gru: {step: gruStep, states: ['h']},
 };
@@ -71,7 +76,7 @@ export const scoresOf = (model, states) => affine(model.decoder, states.at(-1).h
 // ---- from scores to a word
 
 export function softmax(scores) {
-  const top = Math.max(...scores), e = scores.map(s => Math.exp(s - top)), sum = e.reduce((a, b) => a + b);
+  const top = scores[argmax(scores)], e = scores.map(s => Math.exp(s - top)), sum = e.reduce((a, b) => a + b);
   return e.map(v => v / sum);                                         // p_k = exp(s_k) / Σ exp(s_j)
 }
 
@@ -92,7 +97,7 @@ export function temper(probs, T) {
   return softmax(probs.map(p => Math.log(p) / T));
 }
 
-export const argmax = a => a.indexOf(Math.max(...a));
+export const argmax = a => a.reduce((best, v, k) => v > a[best] ? k : best, 0);
 
 export function draw(probs, random = Math.random) {                   // a word, by its probability
   let left = random();
@@ -132,10 +137,12 @@ export function half(bits) {
   return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction / 1024 * 2 ** -14);
 }
 
-// {shape, data}: little-endian half precision in base64 → a vector, or the rows of a matrix.
-export function unpack({shape, data}) {
-  const text = atob(data), n = text.length / 2, cols = shape.at(-1);
-  const flat = Float64Array.from({length: n}, (_, k) => half(text.charCodeAt(2 * k) | text.charCodeAt(2 * k + 1) << 8));
+// {shape, data}: little-endian half precision in base64, or single where dtype says so → a vector, or the rows of a matrix.
+export function unpack({shape, data, dtype = 'float16'}) {
+  const text = atob(data), bytes = new DataView(new ArrayBuffer(text.length)), cols = shape.at(-1), single = dtype === 'float32';
+  for (let k = 0; k < text.length; k++) bytes.setUint8(k, text.charCodeAt(k));
+  const flat = new Float64Array(text.length / (single ? 4 : 2));
+  for (let k = 0; k < flat.length; k++) flat[k] = single ? bytes.getFloat32(4 * k, true) : half(bytes.getUint16(2 * k, true));
   return shape.length === 1 ? flat : Array.from({length: shape[0]}, (_, k) => flat.subarray(k * cols, (k + 1) * cols));
 }
 
@@ -148,7 +155,7 @@ export function makeModel({cell, weights}) {
   }
   const embedding = w('i_h.weight');                                  // tied: no decoder of its own is stored
   const decoder = 'h_o.weight' in weights ? w('h_o.weight') : embedding;
-  return {cell, layers, embedding, decoder, bias: w('h_o.bias'), n_hidden: embedding[0].length};
+  return {cell, layers, embedding, decoder, bias: w('h_o.bias'), n_hidden: layers[0].W_h[0].length};
 }
 
 // ---- counting, as in chapter 10

@@ -1,12 +1,15 @@
 // The playground: trained models of the course, run in the page. Renders into <div data-models="…/models.json">, and reads its data-text, if there is one.
 import {Reader, argmax, countingPrompt, draw, follows, makeModel, numberWords, temper} from './model.js';
+import {Tokens, visible} from './tokens.js';
 
 const TOP = 10;                                                       // bars shown when sorted
+const FEW = 100;                                                      // so many words can be buttons and bars; more are looked for
 const ABOUT = {                                                       // what a strip is called; the order in which strips are shown
   lstm: {f: 'forget gate f', i: 'input gate i', g: 'candidate g', o: 'output gate o', c: 'cell state c', h: 'hidden state h'},
   gru: {r: 'reset gate r', z: 'update gate z', n: 'candidate n', h: 'hidden state h'},
   rnn: {h: 'hidden state h'},
 };
+for (const cell of ['tanh', 'relu']) ABOUT[cell] = ABOUT.rnn;
 const SHARES = 'fiorz';                                               // sigmoids: between 0 and 1; all else may be negative
 
 // ---- making elements
@@ -90,7 +93,8 @@ function legend() {                                                   // five co
 
 class Playground {
   constructor(root, data) {
-    Object.assign(this, {root, data, ids: new Map(data.vocab.map((w, k) => [w, k])), models: {}});
+    Object.assign(this, {root, data, models: {}, tokens: new Tokens(data), few: data.vocab.length <= FEW});
+    Object.assign(this, {ids: this.tokens.ids, unit: this.tokens.unit, all: `All ${plural(data.vocab.length, this.tokens.unit)}`});
     this.words = [];                                                  // {word, by: 'you' or 'model', wrong}
     this.count = null;                                                // counting on: {last, said, right}
     this.timer = null;
@@ -105,7 +109,7 @@ class Playground {
 
   build() {
     const {data} = this, again = () => this.show();
-    const title = m => `${m.recipe.title} (${m.accuracy.toFixed(3)})`;
+    const title = m => m.title ?? `${m.recipe.title} (${m.accuracy.toFixed(3)})`;
     this.picker = el('select', {id: 'lmp-model', onchange: () => this.pick(this.picker.value)},
       ...Object.entries(data.models).map(([name, m]) => el('option', {value: name}, title(m))));
     this.facts = el('p', {className: 'lmp-note'});
@@ -114,41 +118,41 @@ class Playground {
     this.thetaOut = el('output', {for: 'lmp-theta'}); this.lamOut = el('output', {for: 'lmp-lam'});
 
     this.chips = el('ol', {className: 'lmp-chips', 'aria-label': 'The text so far'});
-    this.empty = el('p', {className: 'lmp-note'}, `Nothing yet: type some words, or press them in “All ${data.vocab.length} words”.`);
+    this.empty = el('p', {className: 'lmp-note'}, `Nothing yet: type some ${this.unit}s, or press them in “${this.all}”.`);
     this.input = el('input', {type: 'text', id: 'lmp-word', list: 'lmp-list', autocomplete: 'off', autocapitalize: 'none',
       spellcheck: 'false', 'aria-describedby': 'lmp-refused', oninput: () => this.refuse('')});
     this.refused = el('p', {id: 'lmp-refused', className: 'lmp-refused', role: 'alert'});
     const form = el('form', {className: 'lmp-line', onsubmit: e => { e.preventDefault(); this.typed(); }},
-      el('label', {for: 'lmp-word'}, 'Type words'), this.input,
-      el('datalist', {id: 'lmp-list'}, ...data.vocab.map(w => el('option', {value: w}))), el('button', {type: 'submit'}, 'Add'));
-    const vocab = el('details', {className: 'lmp-vocab'}, el('summary', {}, `All ${data.vocab.length} words`),
-      el('div', {role: 'group', 'aria-label': 'The words that the models know'},
-        ...data.vocab.map(w => button(w, () => this.add(w), {'aria-label': w === '.' ? '. (dot)' : w}))));
+      el('label', {for: 'lmp-word'}, this.tokens.spaced ? 'Type words' : 'Type text'), this.input,
+      el('datalist', {id: 'lmp-list'}, ...(this.few && this.tokens.spaced ? data.vocab : []).map(w => el('option', {value: w}))),
+      el('button', {type: 'submit'}, 'Add'), ...this.newline());
+    const vocab = el('details', {className: 'lmp-vocab'}, el('summary', {}, this.all), ...this.known());
     this.backButton = button('Back', () => this.back());
     this.clearButton = button('Clear', () => this.clear());
     this.forgetButton = button('Forget', () => this.forget(), {'aria-describedby': 'lmp-forgets'});
 
     this.said = el('p', {className: 'lmp-said', role: 'status', 'aria-live': 'polite'});
     this.order = el('select', {id: 'lmp-order', onchange: again},
-      el('option', {value: 'sorted'}, `the ${TOP} likeliest`), el('option', {value: 'fixed'}, 'all, in fixed order'));
+      el('option', {value: 'sorted'}, `the ${TOP} likeliest`), ...(this.few ? [el('option', {value: 'fixed'}, 'all, in fixed order')] : []));
     this.bars = el('ol', {className: 'lmp-bars'});
-    this.barRows = data.vocab.map(() => {
+    this.barRows = data.vocab.slice(0, this.few ? FEW : TOP).map(() => {
       const row = Object.fromEntries(['word', 'model', 'cache', 'number'].map(name => [name, el('span', {className: `lmp-${name}`})]));
-      row.button = button('', () => this.add(row.word.textContent));
+      row.button = button('', () => this.add(row.token));
       row.button.append(row.word, el('span', {className: 'lmp-track', 'aria-hidden': 'true'}, row.model, row.cache), row.number);
       row.node = this.bars.appendChild(el('li', {}, row.button));
       return row;
     });
     this.caption = el('p', {className: 'lmp-note'});
 
-    this.temperature = range('lmp-temperature', 0, 2, 0.1, 0, again); this.temperatureOut = el('output', {for: 'lmp-temperature'});
+    this.temperature = range('lmp-temperature', 0, 2, 0.1, data.temperature ?? 0, again); this.temperatureOut = el('output', {for: 'lmp-temperature'});
     this.speed = range('lmp-speed', 1, 20, 1, 4, again); this.speedOut = el('output', {for: 'lmp-speed'});
-    this.length = number('lmp-length', 1, 500, 40);
+    this.length = number('lmp-length', 1, 500, this.tokens.kind === 'chars' ? 200 : 40);
     this.stepButton = button('Step', () => { this.pause(); this.write(); this.show(); });
     this.runButton = button('Run', () => this.toggle(), {className: 'lmp-main'});
     this.start = number('lmp-start', 1, 9998, 8042); this.before = number('lmp-before', 1, 10, 2);
     const counting = el('form', {className: 'lmp-line lmp-count', onsubmit: e => { e.preventDefault(); this.countOn(); }},
       field('Count on from', this.start), field('after', this.before, 'numbers'), el('button', {type: 'submit'}, 'Count on'));
+    counting.hidden = !this.counts();
     this.motion = el('p', {className: 'lmp-note'});
 
     this.inside = el('div', {});
@@ -165,14 +169,14 @@ class Playground {
           el('div', {className: 'lmp-line'}, this.backButton, this.forgetButton, this.clearButton)),
         this.refused,
         el('div', {className: 'lmp-hints'}, vocab, el('p', {className: 'lmp-note', id: 'lmp-forgets'},
-          'Press a word of the text to go back to it. Forget keeps the text and sets the model’s state to zero.')),
+          `Press a ${this.unit} of the text to go back to it. Forget keeps the text and sets the model’s state to zero.`)),
         this.empty, this.chips),
       el('section', {className: 'lmp-write', 'aria-label': 'Let it write'},                  // stays in view
-        el('div', {className: 'lmp-line lmp-bar'}, this.stepButton, this.runButton, field('words', this.length)), counting),
+        el('div', {className: 'lmp-line lmp-bar'}, this.stepButton, this.runButton, field(`${this.unit}s`, this.length)), counting),
       el('div', {className: 'lmp-columns'},
-        section('next', el('div', {className: 'lmp-tools'}, heading('next', 'The next word'), field('Show', this.order)),
+        section('next', el('div', {className: 'lmp-tools'}, heading('next', `The next ${this.unit}`), field('Show', this.order)),
           this.said, this.bars, this.caption),
-        section('inside', heading('inside', 'Inside, after the last word'), this.inside, legend()),
+        section('inside', heading('inside', `Inside, after the last ${this.unit}`), this.inside, legend()),
         section('settings', heading('settings', 'How it writes'),
           el('div', {className: 'lmp-line'}, field('Temperature', this.temperature, this.temperatureOut), field('Speed', this.speed, this.speedOut)),
           this.motion)));
@@ -189,9 +193,10 @@ class Playground {
     }
     for (const w of this.words) w.wrong = false;
     this.count = null;
-    this.theta.value = entry.cache.theta; this.lam.value = entry.cache.lam;
+    const {theta, lam} = entry.cache ?? {theta: 1, lam: 0.1};
+    this.theta.value = theta; this.lam.value = lam;
     const states = ABOUT[entry.cell];
-    this.facts.textContent = `${plural(entry.parameters, 'parameter')}, trained with seed ${entry.seed} for ${entry.recipe.n_epochs} epochs. ` +
+    this.facts.textContent = entry.facts ?? `${plural(entry.parameters, 'parameter')}, trained with seed ${entry.seed} for ${entry.recipe.n_epochs} epochs. ` +
       `Of held-out words, ${(100 * entry.accuracy).toFixed(1)}% are guessed right (${entry.accuracy.toFixed(3)}), without the cache.`;
     this.strips = model.layers.map((_, l) => Object.entries(states).map(([k, title]) => new Strip(k, title, model.n_hidden)));
     const task = l => this.strips.length === 1 ? '' : l ? ', which the decoder reads' : ', which reads the words';
@@ -200,14 +205,66 @@ class Playground {
     this.show();
   }
 
+  // -- what hangs on the kind of tokens
+
+  counts() {                                                          // does the model know all the words of numbers?
+    return this.tokens.kind === 'words' && [...countingPrompt(1, 1), ...Array.from({length: 99}, (_, k) => numberWords(k + 1)).flat(), 'hundred', 'thousand']
+      .every(w => this.ids.has(w));
+  }
+  newline() {                                                         // no input of one line takes it
+    const {newline} = this.tokens;
+    return newline === null || !this.data.tokens ? [] : [button('New line', () => this.add(newline))];
+  }
+  known() {                                                           // the tokens to press; where they are many, those that hold what is typed
+    const one = w => button(this.tokens.show(w), () => this.add(w), {'aria-label': w === '.' ? '. (dot)' : this.tokens.show(w)});
+    const group = el('div', {role: 'group', 'aria-label': `The ${this.unit}s that the model${Object.keys(this.data.models).length > 1 ? 's know' : ' knows'}`});
+    if (this.few) { group.append(...this.data.vocab.map(one)); return [group]; }
+    const told = el('p', {className: 'lmp-note', role: 'status'}), typed = el('input', {type: 'text', id: 'lmp-find', autocomplete: 'off',
+      autocapitalize: 'none', spellcheck: 'false', oninput: () => look()});
+    const look = () => {
+      const {of, tokens} = this.tokens.find(typed.value, 40);
+      group.replaceChildren(...tokens.map(one));
+      told.textContent = of > tokens.length ? `${tokens.length} of ${plural(of, this.unit)}: type more of it to see others.` : plural(of, this.unit);
+    };
+    look();
+    return [field(`Find a ${this.unit}`, typed), group, told];
+  }
+  typedTokens() {                                                     // as the model's own tokenizer cuts them
+    const {tokens, unknown} = this.tokens.cut(this.input.value);
+    if (!tokens.length) return this.refuse(`Type something first; “${this.all}” has what the model knows.`);
+    const told = unknown.length ? `“${visible(unknown[0])}” is not in “${this.all}”` : '';
+    if (told && this.tokens.unk === null) return this.refuse(`${told}; nothing was added.`);
+    this.edited();
+    for (const w of tokens) this.push(w, 'you');
+    this.input.value = '';
+    if (told) this.note = `${told}: the model reads ${this.tokens.unk} in its place.`;
+    this.show();
+  }
+  withoutUnknown(probs) {                                                 // <unk> is read, never written
+    const unk = this.ids.get(this.tokens.unk), left = 1 - (probs[unk] ?? 0);
+    return unk === undefined || !(left > 0) ? probs : probs.map((p, k) => k === unk ? 0 : p / left);
+  }
+  likeliest(probs, n) {                                               // without sorting ten thousand
+    const top = [];
+    probs.forEach((p, k) => {
+      if (top.length === n && !(p > probs[top[n - 1]])) return;
+      let at = top.length;
+      while (at && p > probs[top[at - 1]]) at--;
+      top.splice(at, 0, k);
+      if (top.length > n) top.pop();
+    });
+    return top;
+  }
+
   // -- what one can do
 
   add(word) { this.edited(); this.push(word, 'you'); this.show(); }
   typed() {
+    if (this.data.tokens) return this.typedTokens();
     const words = this.input.value.toLowerCase().replaceAll('.', ' . ').split(/[\s,;\p{Dash}]+/u).filter(Boolean);   // “forty-one”, “one,two”
     const unknown = words.find(w => !this.ids.has(w)), n = /^\d+$/.test(unknown) ? Number(unknown) : 0;
     if (unknown || !words.length) {
-      const all = `“All ${this.data.vocab.length} words”`;
+      const all = `“${this.all}”`;
       this.refuse(!words.length ? `Type a word first; ${all} has them.` :
         n >= 1 && n <= 9999 ? `Write numbers in words: not “${unknown}” but “${numberWords(n).join(' ')}”. Nothing was added.` :
           `“${unknown}” is not in ${all}; nothing was added.`);
@@ -240,8 +297,8 @@ class Playground {
 
   predict() {
     const found = this.reader.predict({cache: this.cacheBox.checked ? {theta: +this.theta.value, lam: +this.lam.value} : null});
-    const T = +this.temperature.value;
-    return {...found, T, drawn: T && T !== 1 ? temper(found.probs, T) : found.probs};
+    const T = +this.temperature.value, probs = this.withoutUnknown(found.probs);
+    return {...found, probs, T, drawn: T && T !== 1 ? temper(probs, T) : probs};
   }
   write() {                                                           // one word; false: counting came to its end
     const {drawn, T} = this.predict(), word = this.data.vocab[T ? draw(drawn) : argmax(drawn)];
@@ -275,7 +332,7 @@ class Playground {
       if (this.count) left = Infinity;                                // counting ends by itself, at a mistake or at 9999
       const before = this.words.length;
       while (left-- > 0 && this.write());
-      this.note ||= `${plural(this.words.length - before, 'word')} written at once.`;
+      this.note ||= `${plural(this.words.length - before, this.unit)} written at once.`;
       this.show();
       return;
     }
@@ -306,7 +363,7 @@ class Playground {
     this.cacheLine.hidden = !this.cacheBox.checked;
     this.thetaOut.textContent = (+this.theta.value).toFixed(1); this.lamOut.textContent = (+this.lam.value).toFixed(2);
     this.temperatureOut.textContent = found.T ? found.T.toFixed(1) : '0 (greedy)';
-    this.speedOut.textContent = plural(+this.speed.value, 'word') + ' a second';
+    this.speedOut.textContent = plural(+this.speed.value, this.unit) + ' a second';
     this.temperature.setAttribute('aria-valuetext', this.temperatureOut.textContent);
     this.speed.setAttribute('aria-valuetext', this.speedOut.textContent);
   }
@@ -321,8 +378,9 @@ class Playground {
     const chip = (w, k) => {                                          // what its looks say, its name says too
       const is = [[w.by === 'model', 'by the model', 'lmp-model'], [w.by === 'you', '', 'lmp-you'], [w.wrong, 'wrong', 'lmp-wrong'],
         [k < start, 'forgotten', 'lmp-gone']].filter(([yes]) => yes);
-      return button(w.word, () => this.goTo(k + 1), {className: is.map(([, , name]) => name).join(' '),
-        'aria-label': [w.word, `word ${k + 1}`, ...is.map(([, said]) => said).filter(Boolean)].join(', ') + ': go back to here'});
+      const seen = this.tokens.show(w.word);
+      return button(seen, () => this.goTo(k + 1), {className: is.map(([, , name]) => name).join(' '),
+        'aria-label': [seen, `${this.unit} ${k + 1}`, ...is.map(([, said]) => said).filter(Boolean)].join(', ') + ': go back to here'});
     };
     const wanted = words.flatMap((w, k) => [...(cuts.has(k) && k ? ['cut'] : []), k]).concat(cuts.has(words.length) && words.length ? ['cut'] : []);
     while (chips.children.length > wanted.length) chips.lastChild.remove();
@@ -340,28 +398,26 @@ class Playground {
 
   showBars({probs, drawn, fromModel, fromCache, T}) {
     const {vocab} = this.data, sorted = this.order.value === 'sorted', parts = this.cacheBox.checked && drawn === probs;
-    let order = vocab.map((_, k) => k);
-    const best = [...order].sort((a, b) => drawn[b] - drawn[a]);
-    if (sorted) order = best.slice(0, TOP);
+    const best = this.likeliest(drawn, TOP), order = sorted ? best : vocab.map((_, k) => k);
     const lam = +this.lam.value, knows = fromCache.some(p => p > 0);
     this.bars.style.setProperty('--rows', Math.ceil(order.length / 2));
     this.bars.className = sorted ? 'lmp-bars' : 'lmp-bars lmp-all';
-    this.bars.setAttribute('aria-label', `${sorted ? `The ${TOP} likeliest next words` : 'All words and their probabilities'}; press one to add it`);
+    this.bars.setAttribute('aria-label', `${sorted ? `The ${TOP} likeliest next ${this.unit}s` : `All ${this.unit}s and their probabilities`}; press one to add it`);
     this.barRows.forEach((row, k) => {
       row.node.hidden = k >= order.length;
       if (row.node.hidden) return;
       const id = order[k], fromC = parts && knows ? lam * fromCache[id] : 0;
-      row.word.textContent = vocab[id]; row.number.textContent = shown(drawn[id]);
+      row.token = vocab[id]; row.word.textContent = this.tokens.show(row.token); row.number.textContent = shown(drawn[id]);
       row.model.style.width = `${100 * (drawn[id] - fromC)}%`; row.cache.style.width = `${100 * fromC}%`;
       row.button.classList.toggle('lmp-best', id === best[0]);
     });
-    this.caption.replaceChildren(T === 0 ? 'Temperature 0 takes the likeliest word; the bars show what the model thinks, at temperature 1. ' :
-      `What a word is drawn from, at temperature ${T.toFixed(1)}. `);
+    this.caption.replaceChildren(T === 0 ? `Temperature 0 takes the likeliest ${this.unit}; the bars show what the model thinks, at temperature 1. ` :
+      `What a ${this.unit} is drawn from, at temperature ${T.toFixed(1)}. `);
     if (parts && !knows) this.caption.append('The cache is still empty.');
     if (parts && knows) this.caption.append(el('span', {className: 'lmp-key lmp-cache'}), 'The striped part of a bar comes from the cache.');
-    const {words, reader} = this, name = k => vocab[k] === '.' ? 'the dot' : `“${vocab[k]}”`;
+    const {words, reader} = this, name = k => vocab[k] === '.' ? 'the dot' : `“${this.tokens.show(vocab[k])}”`;
     const guesses = best.slice(0, 3).map(k => `${name(k)} ${percent(drawn[k])}`).join(', ');
-    const last = words.slice(Math.max(reader.start, words.length - 6)).map(w => w.word).join(' ');
+    const last = this.tokens.tail(words.slice(reader.start).map(w => w.word));
     const where = last ? `After “${last}”` : `${words.length ? 'All forgotten' : 'Nothing read'}: only the output biases speak`;
     // A screen reader would fall behind a running model: it hears the prediction when the run stops.
     this.said.setAttribute('aria-live', this.timer ? 'off' : 'polite');
@@ -373,7 +429,7 @@ class Playground {
     const {reader} = this, {states} = reader, read = reader.steps.length > reader.start ? reader.steps.at(-1).layers : null;
     this.strips.forEach((strips, l) => strips.forEach(s => {
       const of = layer => layer.gates[s.name] ?? layer.state[s.name];
-      const bounded = s.isShare || 'gn'.includes(s.name) || (s.name === 'h' && this.data.models[this.name].cell !== 'rnn');
+      const bounded = s.isShare || 'gn'.includes(s.name) || (s.name === 'h' && !['rnn', 'relu'].includes(this.data.models[this.name].cell));
       // Where nothing bounds a state, a full column is the largest value so far, rounded up: so that strips of one text can be compared.
       const largest = step => of(step.layers[l]).reduce((top, v) => Math.max(top, Math.abs(v)), 0);
       const scale = bounded ? 1 : Math.max(1, ...reader.steps.map(step => Math.ceil(largest(step))));
@@ -385,6 +441,8 @@ class Playground {
 // ---- loading
 
 async function begin(root) {
+  const inline = document.getElementById('lmp-models');               // a page of its own brings them along
+  if (inline) return new Playground(root, JSON.parse(inline.textContent));
   const url = new URL(root.dataset.models ?? 'models.json', document.baseURI);
   try {
     if (url.origin !== location.origin) throw new Error('the weights must come from the same site as the page');
