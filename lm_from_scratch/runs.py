@@ -847,12 +847,13 @@ def evaluate(self:Run,
     cache=None,      # Mix in a cache: a dict for `evaluate_cache`
     dynamic=None,    # Learn while reading: a dict for `evaluate_dynamic`
     encoding=None,   # Of the file
+    part=None,       # Only this part of the run: 'train', 'valid' or 'test'
 ) -> dict:           # Name of the part → `Score`
     "Score every token once: of the held-out parts, or of another text."
+    if text is not None and part is not None: raise LMError(
+        "A part belongs to the run's own text: leave out the part, or the text.")
     if text is None:
-        corpus = open_corpus(self.folder/'tokens')
-        parts = dict(valid=corpus.valid, test=corpus.test)
-        parts = {k: p for k,p in parts.items() if p is not None}
+        parts = _kept_parts(self, part)
     else:
         corpus = text_corpus(text, tokenizer=self.vocab, encoding=encoding,
                              valid_pct=0.)
@@ -861,6 +862,14 @@ def evaluate(self:Run,
     elif dynamic is not None: judge = partial(evaluate_dynamic, **dynamic)
     else: judge = evaluate
     return {k: judge(self.model, part) for k,part in parts.items()}
+
+# %% ../nbs/28_runs.ipynb #runs-evaluate-2
+def _kept_parts(run, part):
+    corpus = open_corpus(run.folder/'tokens')
+    parts = {k: getattr(corpus, k) for k in PARTS if getattr(corpus, k) is not None}
+    if part is None: return {k: p for k,p in parts.items() if k != 'train'}
+    if part in parts: return {part: parts[part]}
+    raise LMError(f"The run has no part {part!r}{nearest(part, parts)}")
 
 # %% ../nbs/28_runs.ipynb #runs-worst
 @patch

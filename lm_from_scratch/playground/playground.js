@@ -4,6 +4,7 @@ import {Tokens, visible} from './tokens.js';
 
 const TOP = 10;                                                       // bars shown when sorted
 const FEW = 100;                                                      // so many words can be buttons and bars; more are looked for
+const UNITS = 200;                                                    // columns of a strip; of more units the first are drawn
 const ABOUT = {                                                       // what a strip is called; the order in which strips are shown
   lstm: {f: 'forget gate f', i: 'input gate i', g: 'candidate g', o: 'output gate o', c: 'cell state c', h: 'hidden state h'},
   gru: {r: 'reset gate r', z: 'update gate z', n: 'candidate n', h: 'hidden state h'},
@@ -71,7 +72,7 @@ class Strip {
     this.text.textContent = !values ? 'no word read yet' : this.isShare ?
       `mean ${mean.toFixed(2)}; ${count(v => v > 0.9)} open, ${count(v => v < 0.1)} shut` :
       `${signed(Math.min(...list))} to ${signed(Math.max(...list))}; ${count(v => v > 0)} positive; full: ±${scale}`;
-    this.svg.setAttribute('aria-label', `${where}, ${this.title}, ${plural(this.columns.length, 'unit')}: ${this.text.textContent}`);
+    this.svg.setAttribute('aria-label', `${where}, ${this.title}, ${plural(list.length, 'unit')}: ${this.text.textContent}`);
   }
 }
 
@@ -198,10 +199,11 @@ class Playground {
     const states = ABOUT[entry.cell];
     this.facts.textContent = entry.facts ?? `${plural(entry.parameters, 'parameter')}, trained with seed ${entry.seed} for ${entry.recipe.n_epochs} epochs. ` +
       `Of held-out words, ${(100 * entry.accuracy).toFixed(1)}% are guessed right (${entry.accuracy.toFixed(3)}), without the cache.`;
-    this.strips = model.layers.map((_, l) => Object.entries(states).map(([k, title]) => new Strip(k, title, model.n_hidden)));
+    this.strips = model.layers.map((_, l) => Object.entries(states).map(([k, title]) => new Strip(k, title, Math.min(model.n_hidden, UNITS))));
     const task = l => this.strips.length === 1 ? '' : l ? ', which the decoder reads' : ', which reads the words';
+    const cut = model.n_hidden > UNITS ? `; the first ${UNITS} of its ${model.n_hidden} units are drawn` : '';
     this.inside.replaceChildren(...this.strips.map((strips, l) => el('div', {role: 'group', 'aria-label': `Layer ${l + 1}`},
-      el('h4', {}, `Layer ${l + 1}${task(l)}`), ...strips.map(s => s.node))));
+      el('h4', {}, `Layer ${l + 1}${task(l)}${cut}`), ...strips.map(s => s.node))));
     this.show();
   }
 
