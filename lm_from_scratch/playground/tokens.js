@@ -1,8 +1,8 @@
 // Tokens of any model: how a typed text is cut into them, and how they are shown. What chapter 12 does in Python.
 
 const UNITS = {words: 'word', punctuation: 'word', chars: 'character', bpe: 'token'};
-const W = '[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}]', SPACE = '\\p{White_Space}';                       // \w and \s of the tokenizers
-const MARKS = new RegExp(`<${W}+>|\\p{Nd}+(?:[.,]\\p{Nd}+)+|${W}+(?:[-'’]${W}+)*|[^\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}${SPACE}]`, 'gu');
+const WORD = '\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}²³¹¼½¾', W = `[${WORD}]`, SPACE = '\\p{White_Space}';              // \w and \s of the tokenizers
+const MARKS = new RegExp(`<${W}+>|\\p{Nd}+(?:[.,]\\p{Nd}+)+|${W}+(?:[-'’]${W}+)*|[^${WORD}${SPACE}]`, 'gu');
 const PIECES = new RegExp(`'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^${SPACE}\\p{L}\\p{N}]+|${SPACE}+(?!\\P{White_Space})|${SPACE}+`, 'gu');
 
 // Byte pairs write each byte as a character that can be seen: what is visible stands for itself, all else comes after 255.
@@ -31,6 +31,7 @@ export class Tokens {
 
   // A text → {tokens, unknown}: a token that the model does not know becomes its <unk>, or stays to be told.
   cut(text) {
+    if (this.eos !== null) text = text.replace(/\r\n|\r|\n/g, ` ${this.eos} `);
     const found = this.kind === 'words' ? text.split(/\p{White_Space}+/u).filter(Boolean) : this.kind === 'punctuation' ? text.match(MARKS) ?? [] :
       this.kind === 'chars' ? [...text] : (text.match(PIECES) ?? []).flatMap(piece => this.pairs(piece));
     const unknown = found.filter(w => !this.ids.has(w));
