@@ -14,7 +14,7 @@ LMFS := $(BIN)/lm-from-scratch
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUTF8 := 1
 
-.PHONY: help course variants kills test lab export clean-notebooks images results readme docs recall wheel clean setup
+.PHONY: help course variants kills models test lab export clean-notebooks images results readme docs recall wheel clean setup
 
 help:  ## what you are reading
 	@echo "A language model from scratch. Targets:"
@@ -45,6 +45,9 @@ variants: $(STAMP)  ## run the chapters as other machines would calculate them: 
 
 kills: $(STAMP)  ## kill a training fifty times, go on with it, compare its end; store the count
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/kill_runs.py --kills 50 --store
+
+models: $(STAMP)  ## train the models that come with the package, five minutes on one core
+	@OMP_NUM_THREADS=1 $(BIN)/python docs/export_models.py
 
 test: $(STAMP)  ## run everything that must hold: notebooks, tests, site, export, style, spelling
 	@sh tests/tools.sh

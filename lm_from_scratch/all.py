@@ -29,6 +29,7 @@ from .text import *
 from .awd import *
 from .settings import *
 from .runs import *
+from .saving import *
 from .course.ladder import *
 from .course.claims import *
 from .course.copies import *
@@ -38,7 +39,7 @@ LMError EmptyText CorpusTooSmall InvalidSize UnknownWord UnknownId TextFileError
 number_words human_numbers Vocab Corpus lm_dataloaders nword_dataloaders sequences StreamDL show_stream
 TextTokenizer TextFile write_tokens open_tokens text_corpus open_corpus TextCorpus TextPart
 evaluate Score evaluate_cache evaluate_dynamic TokenPerplexity
-Settings SIZES PRESETS train_run resume_run load_run Run continue_texts
+Settings SIZES PRESETS train_run resume_run load_run Run continue_texts SaveRun learner_from_run
 
 Learner DataLoaders Callback CrossEntropyLossFlat accuracy Perplexity set_seed load_learner
 SaveModelCallback EarlyStoppingCallback ReduceLROnPlateau TerminateOnNaNCallback

@@ -25,6 +25,7 @@ class Settings:
     n_hidden:int=200         # Units of each layer
     n_layers:int=2           # Recurrent layers
     n_emb:int=None           # Size of the embedding; `None`: `n_hidden`
+    scale:float=10.          # What is read of a word's vector, times this
     tie_weights:bool=True    # One matrix for embedding and decoder?
     dropout:float=0.         # Of what the decoder reads
     drop_inputs:float=0.     # Of what the first layer reads, one mask a row
@@ -63,7 +64,7 @@ def check_settings(
     for name,least in _MAYBE.items():
         if getattr(s, name) is not None: check_size(name, getattr(s, name), least)
     for name in _SHARES: check_share(name, getattr(s, name))
-    for name in ('lr', 'clip'): check_number(name, getattr(s, name), above=0)
+    for name in ('lr', 'clip', 'scale'): check_number(name, getattr(s, name), above=0)
     for name in ('wd', 'alpha', 'beta'): check_number(name, getattr(s, name), least=0)
     budget = {k: v for k in BUDGETS
               if (v := getattr(s, k)) is not None}
