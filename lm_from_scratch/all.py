@@ -27,6 +27,7 @@ from .generation import *
 from .inspection import *
 from .text import *
 from .awd import *
+from .scale import *
 from .settings import *
 from .runs import *
 from .saving import *
@@ -46,6 +47,7 @@ SaveModelCallback EarlyStoppingCallback ReduceLROnPlateau TerminateOnNaNCallback
 CSVLogger ShowGraphCallback GradientClip ModelResetter RNNRegularizer
 lm_learner LMLearner LMTextLearner lm_splitter TakePrediction ActivationRegularizer
 run_seed compare summarize show_results
+World join own_rows RankDL Together ParallelModel ProcessLost evaluate_together in_processes
 
 UnrolledRNN LoopRNN Stateful StatefulRNN EveryWordRNN RNNS RNNCell Recurrent LanguageModel
 LSTMCell FusedLSTMCell FastLSTM load_torch_lstm to_torch_lstm lstm_weights GRUCell copy_gru flip_update

@@ -393,16 +393,19 @@ def train(text:_Text=None, out:_Out=None, resume:_Resume=None, valid:_Valid=None
           json:_Json=False, **settings):
     "Train a language model on a text; the folder --out keeps all of it."
     _may_end_at_once()
-    with _Lines(quiet, json) as lines:
-        if resume is not None: run = _resume(resume, text, device, threads, lines,
+    from lm_from_scratch.scale import join
+    world = join()   # alone, unless torchrun or accelerate has started more of us
+    with _Lines(quiet or not world.first, json and world.first) as lines:
+        if resume is not None: run = _resume(resume, text, device, threads, lines, world,
             dict(out=out, size=size, preset=preset, params=params, config=config,
                  valid=valid, test=test), settings)
         else: run = _begin(text, out, _settings(size, preset, config, settings),
                            threads, params, lines, valid=valid, test=test,
-                           encoding=encoding, device=device)
+                           encoding=encoding, device=device, world=world)
+    world.leave()
     if not run.finished:
-        print(f"Stopped; all of it is kept. Go on: lm-from-scratch train --resume "
-              f"{run.folder}", file=sys.stderr)
+        if world.first: print("Stopped; all of it is kept. Go on: lm-from-scratch "
+                              f"train --resume {run.folder}", file=sys.stderr)
         _leave(130)
     lines.say(f"The run is in {run.folder}: lm-from-scratch generate {run.folder}")
 
@@ -422,7 +425,7 @@ def _begin(text, out, settings, threads, params, lines, **how):
                      command=command, **how)
 
 # %% ../nbs/29_cli.ipynb #cli-train2-2
-def _resume(run, text, device, threads, lines, others, settings):
+def _resume(run, text, device, threads, lines, world, others, settings):
     "Go on with a training."
     from lm_from_scratch.errors import LMError
     from lm_from_scratch.settings import BUDGETS
@@ -434,7 +437,7 @@ def _resume(run, text, device, threads, lines, others, settings):
     _use(threads)
     from lm_from_scratch.runs import resume_run
     return resume_run(run, **{k: settings.get(k) for k in BUDGETS}, device=device,
-                      report=lines)
+                      report=lines, world=world)
 
 # %% ../nbs/29_cli.ipynb #cli-evaluate
 _Run = Annotated[str, typer.Argument(
@@ -728,4 +731,5 @@ def main():
         if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='replace')
     _from_shell.append(True)
     try: app()
-    except LMError as e: sys.exit(f"lm-from-scratch: {e}")
+    except LMError as e:   # of several processes, the first one speaks
+        sys.exit(f"lm-from-scratch: {e}" if os.environ.get('RANK', '0') == '0' else 1)

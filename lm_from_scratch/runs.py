@@ -9,7 +9,7 @@ __all__ = ['VERSION', 'ADAM', 'MEASURED', 'JUDGED', 'SAVED', 'ABOUT', 'build_mod
            'n_hidden_for', 'Rows', 'write_whole', 'write_json', 'read_json', 'write_tensors', 'read_tensors',
            'weights_of', 'put_weights', 'shipped', 'find_run', 'versions_now', 'read_config', 'files_of', 'check_files',
            'read_corpus', 'choose_device', 'computes_alike', 'Place', 'rate_at', 'Training', 'beginning', 'no_unknown',
-           'read_history', 'curve', 'locked', 'train_run', 'new_folder', 'resume_run', 'Run', 'load_run',
+           'read_history', 'curve', 'locked', 'own_device', 'train_run', 'new_folder', 'resume_run', 'Run', 'load_run',
            'continue_texts', 'written', 'choices', 'write_readme']
 
 # %% ../nbs/28_runs.ipynb #runs-imp
@@ -35,6 +35,7 @@ from .copying import scores_of
 from .regularization import *
 from .text import *
 from .awd import *
+from .scale import *
 from .settings import *
 
 # %% ../nbs/28_runs.ipynb #runs-model
@@ -107,7 +108,8 @@ class Rows:
         ids:Tensor,      # (n_tokens,) also mapped
         bs:int,          # Rows
         seq_len:int,     # Tokens of a row in a batch
-        seed:int=0):     # Where the rows begin in each epoch
+        seed:int=0,      # Where the rows begin in each epoch
+        world=World()):  # Each of several processes reads rows of its own
         self.bs = max(1, min(bs, len(ids)//(2*seq_len+1)))  # a short text: fewer rows
         self.length = (len(ids)-1)//self.bs
         self.seq_len = min(seq_len, self.length)
@@ -116,7 +118,7 @@ class Rows:
         self.moves = min(self.seq_len, self.length - self.seq_len + 1)
         self.n_batches = (self.length - self.moves + 1)//self.seq_len
         self.rows = ids[:self.bs*self.length + 1].unfold(0, self.length+1, self.length)
-        self.seed = seed
+        self.seed,self.own = seed,world.block(self.bs)
     def first(self, epoch):
         "Where the rows begin in this epoch."
         dice = torch.Generator().manual_seed(self.seed*1_000_003 + epoch)
@@ -124,7 +126,7 @@ class Rows:
     def __getitem__(self, k): # what is read, what follows, does the text begin anew?
         epoch,i = divmod(k, self.n_batches)
         at = self.first(epoch) + i*self.seq_len
-        both = self.rows[:, at:at+self.seq_len+1].long()  # (bs, seq_len+1)
+        both = self.rows[self.own, at:at+self.seq_len+1].long()  # (bs, seq_len+1)
         return both[:, :-1], both[:, 1:], i == 0
 
 # %% ../nbs/28_runs.ipynb #runs-files
@@ -392,15 +394,19 @@ class Training:
         s:Settings,        # What to train
         corpus:TextCorpus, # What to read
         device='cpu',      # Where to compute
+        world=World(),     # The processes that train together
     ):
         self.folder,self.s,self.corpus = Path(folder),s,corpus
         self.device = torch.device(device)
-        self.rows = Rows(corpus.ids, s.bs, s.seq_len, s.seed)
+        self.world = world
+        self.rows = Rows(corpus.ids, s.bs, s.seq_len, s.seed, world)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(s.seed)
             n_words = len(corpus.vocab)
             self.model = build_model(s, n_words, count_ids(corpus.ids, n_words))
+            if not world.first: torch.manual_seed(world.stream_seed(s.seed))
             self.random = torch.get_rng_state()
+        world.spread(self.model.parameters())
         self.model.to(self.device)
         self.params = list(self.model.parameters())
         self.opt = torch.optim.AdamW(
@@ -426,6 +432,7 @@ def step(self:Training) -> float: # The loss of the batch
     if s.alpha: total = total + s.alpha*activation_penalty(out)
     if s.beta: total = total + s.beta*temporal_penalty(raw)
     total.backward()
+    loss, = self.world.average(self.params, loss)
     nn.utils.clip_grad_norm_(self.params, s.clip)
     for g in self.opt.param_groups: g['lr'] = self.rate()
     self.opt.step()
@@ -449,11 +456,15 @@ def save(self:Training):
     "Write down everything that the next step depends on."
     h = self.model.h
     h = () if h is None else h if isinstance(h, tuple) else (h,)
+    h = [self.world.join_rows(t) for t in h]
+    dice = self.world.gather(torch.get_rng_state() if self.running else self.random)
+    if not self.world.first: return
     tensors = {f'weights.{n}': p for n,p in weights_of(self.model).items()}
     tensors |= {f'state.{i}': t for i,t in enumerate(h)}
     tensors |= {f'adam.{i}.{k}': self.opt.state[p][k] for k in ADAM
                 for i,p in enumerate(self.params) if self.opt.state[p]}
-    tensors |= {'random.cpu': torch.get_rng_state() if self.running else self.random}
+    tensors |= {'random.cpu': dice[0]}
+    tensors |= {f'random.{rank}': d for rank,d in enumerate(dice) if rank}
     if self.device.type == 'cuda':
         tensors |= {'random.cuda': torch.cuda.get_rng_state(self.device)}
     write_tensors(self.folder/'last.safetensors', tensors, asdict(self.place))
@@ -482,14 +493,26 @@ def _put_rest(self:Training, groups, about, path):
             if own['exp_avg'].shape != p.shape: raise ValueError
             self.opt.state[p] = {k: t.to(self.device) if t.dim() else t
                                  for k,t in own.items()}
-        h = tuple(t.to(self.device) for _,t in sorted(groups['state'].items()))
+        h = tuple(t[..., self.rows.own, :].to(self.device)
+                  for _,t in sorted(groups['state'].items()))
         self.model.h = None if not h else h if len(h) > 1 else h[0]
-        self.random = groups['random']['cpu']
+        self.random = self._own_dice(groups['random'])
         if self.device.type == 'cuda' and 'cuda' in groups['random']:
             torch.cuda.set_rng_state(groups['random']['cuda'], self.device)
     except (TypeError, KeyError, ValueError) as e:
         raise LMError(f"{path} does not hold a training: it is of another kind, or of "
                       "another version.") from e
+
+# %% ../nbs/28_runs.ipynb #runs-save3
+@patch
+def _own_dice(self:Training, kept):
+    "What this process goes on to draw; with other processes than before, something new."
+    w,there = self.world,sum(k.isdigit() for k in kept) + 1
+    if w.first: return kept['cpu']
+    if there == w.size: return kept[str(w.rank)]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(w.stream_seed(self.s.seed + 7919*self.place.step))
+        return torch.get_rng_state()
 
 # %% ../nbs/28_runs.ipynb #runs-plan
 MEASURED = 3.  # seconds, until a plan in minutes is made
@@ -504,6 +527,7 @@ def plan(self:Training):
                                                       * self.rows.n_batches)
             p.total = p.begun + steps
         return
+    p.seconds = self.world.told(p.seconds)  # all go by one clock
     done,budget = p.step-p.begun,60*s.minutes
     if done < 5 or p.seconds < min(MEASURED, budget/10): return
     whole = max(done+1, int(done*budget/p.seconds))
@@ -533,7 +557,8 @@ def judge(self:Training) -> dict: # A line of the history
     p,valid = self.place,_first(self.corpus.valid, JUDGED)
     rows = max(1, min(32, len(valid)//500))  # each begins cold; faster than one
     with self.breaking():
-        score,sample = evaluate(self.model, valid, rows),self.sample()
+        score = self.score(valid, rows)
+        sample = self.sample() if self.world.first else ''
     row = dict(step=p.step, epoch=round(p.step/self.rows.n_batches, 3),
                tokens=p.step*self.rows.bs*self.rows.seq_len,
                seconds=round(p.seconds, 1), rate=self.rate(),
@@ -541,14 +566,21 @@ def judge(self:Training) -> dict: # A line of the history
                perplexity=score.perplexity)
     if score.bytes: row |= dict(bits_per_byte=score.bits_per_byte)
     if p.best is None or score.nats < p.best:
-        write_tensors(self.folder/'model.safetensors', weights_of(self.model),
-                      dict(step=p.step, valid_loss=score.nats))
+        if self.world.first:
+            write_tensors(self.folder/'model.safetensors', weights_of(self.model),
+                          dict(step=p.step, valid_loss=score.nats))
         p.best,p.best_step,p.worse = score.nats,p.step,0
     else: p.worse += 1
     p.loss,p.n,p.judged = 0.,0,p.step
     return {**row, 'sample': sample}
 
 # %% ../nbs/28_runs.ipynb #runs-judge-3
+@patch
+def score(self:Training, part, rows):
+    "What the model makes of a part; each of several processes reads some of its rows."
+    if self.world.size == 1: return evaluate(self.model, part, rows)
+    return evaluate_together(self.model, part, self.world, rows)
+
 @patch
 def sample(self:Training, n_words=30):
     "A few words of the model as it is."
@@ -590,6 +622,7 @@ def read_history(
 @patch
 def tell(self:Training, row):
     "Add a line to the history; what a killed training told after this step goes."
+    if not self.world.first: return
     rows = [r for r in read_history(self.folder) if r['step'] < row['step']] + [row]
     lines = [json.dumps(r, ensure_ascii=False) + '\n' for r in rows]
     write_whole(self.folder/'history.jsonl', ''.join(lines).encode())
@@ -616,8 +649,11 @@ def curve(rows) -> bytes:
 
 # %% ../nbs/28_runs.ipynb #runs-lock
 @contextmanager
-def locked(folder):
-    "The only training in this folder."
+def locked(folder, first=True):
+    "The only training in this folder; of several processes, the first has the key."
+    if not first:
+        yield
+        return
     lock = FileLock(Path(folder)/'.lock')
     with file_errors(Path(folder)/'.lock', 'written'):
         try: lock.acquire(blocking=False)
@@ -647,8 +683,8 @@ def listening(self:Training):
 @patch
 @contextmanager
 def breaking(self:Training):
-    "In here Ctrl-C is heard at once: nothing is being changed."
-    self.free = True
+    "In here Ctrl-C is heard at once: nothing is being changed, and nobody waits."
+    self.free = self.world.size == 1
     try: yield
     finally: self.free = False
 
@@ -661,7 +697,8 @@ def train(self:Training,
 ) -> bool: # Is the training at its end? Else it was asked to stop
     "Train to the end of the plan, or until somebody asks for a stop."
     devices = [self.device] if self.device.type == 'cuda' else []
-    with torch.random.fork_rng(devices), self.listening(), locked(self.folder):
+    with (torch.random.fork_rng(devices), self.listening(),
+          locked(self.folder, self.world.first)):
         torch.set_rng_state(self.random)
         self.running = True
         try:
@@ -688,7 +725,9 @@ def steps(self:Training, report):
             if not math.isfinite(loss): raise self.diverged()
             p.seconds += time.monotonic()-begun
             report('step', training=self, loss=loss)
-        if time.monotonic() > saved + SAVED:
+        late = time.monotonic() > saved + SAVED
+        self.asked,late = self.world.any(self.asked, late)  # all of them, or none
+        if late:
             self.save()
             saved = time.monotonic()
         yield
@@ -720,6 +759,39 @@ def diverged(self:Training):
     return LMError(f"The loss is no number any more after {self.place.step:,} steps: "
                    f"begin again with a smaller rate (--lr {self.s.lr/4:g});{best}")
 
+# %% ../nbs/28_runs.ipynb #runs-world
+def own_device(world, name=None):
+    "Where this process computes: several have a GPU each."
+    device = choose_device(name)
+    if world.size == 1 or device.type != 'cuda' or name not in (None, 'cuda'):
+        return device
+    there = torch.cuda.device_count()
+    if world.local >= there: raise LMError(
+        f"There are more processes than GPUs here, {there}: start one for each, or say "
+        "--device cpu.")
+    torch.cuda.set_device(world.local)
+    return torch.device('cuda', world.local)
+
+def _all_alike(world, s, encoding, *texts):
+    "Refuse to begin where another process has other versions, settings, or texts."
+    if world.size == 1: return
+    with world.one_for_all(): hashes = [_hash_of(t, encoding) for t in texts]
+    world.agree(versions=versions_now(), settings=asdict(s), text=hashes)
+
+def _hash_of(text, encoding):
+    if isinstance(text, (list, tuple)):
+        return hashlib.sha256(''.join(text).encode()).hexdigest()
+    return [f['sha256'] for f in files_of(text, encoding)]
+
+def _read_one(world, folder, *how):
+    "The first process cuts the text into tokens; the others open what it has made."
+    if world.size == 1: return read_corpus(folder, *how)
+    s,about = world.first_alone(lambda: read_corpus(folder, *how)[1:])
+    with world.one_for_all():
+        if not folder.is_dir(): raise TextFileError(
+            f"{folder} is not to be seen: it must be on a disk that all processes share.")
+        return open_corpus(folder/'tokens'), s, about
+
 # %% ../nbs/28_runs.ipynb #runs-train
 def train_run(
     text,              # A file, a folder with one file a part, '-', or strings
@@ -732,17 +804,21 @@ def train_run(
     device=None,       # Such as 'cuda'; `None`: the best there is
     report=lambda what, **how: None, # Called with 'begun', 'step', 'judged'
     command:str=None,  # How it was begun, for README.md
+    world=World(),     # The processes that train together, from `join`
 ):                     # A `Run`
     "Train a language model on a text; a folder keeps all of it."
-    s = settings if isinstance(settings, Settings) else settings_from(settings or {})
-    check_settings(s)
-    device = choose_device(device)
-    with new_folder(out) as folder, locked(folder):
-        corpus,s,about = read_corpus(folder, text, s, valid, test, encoding)
-        if params:
-            n = n_hidden_for(params, s, len(corpus.vocab))
-            s = replace(s, n_hidden=n, n_emb=None)
-        training = Training(folder, s, corpus, device)
+    with world.one_for_all():
+        s = settings if isinstance(settings, Settings) else settings_from(settings or {})
+        check_settings(s)
+        device = own_device(world, device)
+    _all_alike(world, s, encoding, text, valid, test)
+    with new_folder(out, world) as folder, locked(folder, world.first):
+        corpus,s,about = _read_one(world, folder, text, s, valid, test, encoding)
+        with world.one_for_all():
+            if params:
+                n = n_hidden_for(params, s, len(corpus.vocab))
+                s = replace(s, n_hidden=n, n_emb=None)
+            training = Training(folder, s, corpus, device, world)
         _write_first(training, about, command)
     return _carry_on(training, report)
 
@@ -751,25 +827,29 @@ def _write_first(training, about, command):
     "What a run has before its first step."
     if training.corpus.valid is None: raise LMError(
         "There is no held-out part to judge by.")
-    training.corpus.vocab.save(training.folder/'tokenizer.json')
+    if training.world.first:
+        training.corpus.vocab.save(training.folder/'tokenizer.json')
     training.save()
+    if not training.world.first: return
     write_json(training.folder/'config.json', dict(
         format='lm_from_scratch run', version=VERSION, made_with=versions_now(),
         command=command, text=about, settings=asdict(training.s)))
 
 def _carry_on(training, report):
     report('begun', training=training)
-    well = training.train(report)
+    try:
+        well = training.train(report)
+        training.world.told(well)   # all that the first one writes is written
+    except ProcessLost as e: raise ProcessLost(
+        f"{e} Go on: lm-from-scratch train --resume {training.folder}") from e
     run = load_run(training.folder, training.device)
     run.finished = well
-    if well: write_readme(run)
+    if well and training.world.first: write_readme(run)
     return run
 
 # %% ../nbs/28_runs.ipynb #runs-folder
-@contextmanager
-def new_folder(path):
-    "A folder for a new run; what was made is taken away where that fails."
-    folder = Path(path).expanduser()
+def _take(folder):
+    "Make a folder for a new run; is it new?"
     with file_errors(folder, 'written'):
         if folder.is_file(): raise FileExistsError
         mine = not folder.exists()
@@ -781,6 +861,13 @@ def new_folder(path):
         f"The folder {folder} exists and holds other files ({min(there)}); choose "
         "another one.")
     with file_errors(folder, 'written'): folder.mkdir(parents=True, exist_ok=True)
+    return mine
+
+@contextmanager
+def new_folder(path, world=World()):
+    "A folder for a new run; what was made is taken away where that fails."
+    folder = Path(path).expanduser()
+    with world.one_for_all(): mine = world.first and _take(folder)
     try: yield folder
     except Exception:
         import shutil
@@ -795,26 +882,28 @@ def resume_run(
     steps=None,       # … or steps, from now; all `None`: to the end of the plan
     device=None,      # Such as 'cuda'; `None`: the best there is
     report=lambda what, **how: None, # As in `train_run`
+    world=World(),    # The processes that train together, from `join`
 ):                    # A `Run`
     "Go on with a training: where it was broken off, or beyond its end."
-    folder = find_run(folder)
-    config = read_config(folder)
-    if not (folder/'last.safetensors').is_file(): raise TextFileError(
-        f"There is no file at {folder}/last.safetensors: the run has its weights, but "
-        "no training to go on with; begin a new one with `--out`.")
-    check_files(config.get('text', {}).get('files', []))
-    s,more = config['settings'],dict(epochs=epochs, minutes=minutes, steps=steps)
+    more = dict(epochs=epochs, minutes=minutes, steps=steps)
     more = {k: v for k,v in more.items() if v is not None}
-    if more: s = check_settings(replace(s, **dict.fromkeys(BUDGETS) | more))
-    corpus = _corpus_of(folder)
-    training = Training(folder, s, corpus, choose_device(device))
-    training.load()
-    p = training.place
-    if p.done and not more: raise LMError(
-        f"The training in {folder} is at its end, after {p.step:,} steps; say how much "
-        "longer: --minutes, --epochs or --steps.")
+    with world.one_for_all():
+        folder = find_run(folder)
+        config = read_config(folder)
+        if not (folder/'last.safetensors').is_file(): raise TextFileError(
+            f"There is no file at {folder}/last.safetensors: the run has its weights, "
+            "but no training to go on with; begin a new one with `--out`.")
+        check_files(config.get('text', {}).get('files', []))
+        s = config['settings']
+        if more: s = check_settings(replace(s, **dict.fromkeys(BUDGETS) | more))
+        training = _reopened(folder, s, own_device(world, device), world)
+        p = training.place
+        if p.done and not more: raise LMError(
+            f"The training in {folder} is at its end, after {p.step:,} steps; say how "
+            "much longer: --minutes, --epochs or --steps.")
+    world.agree(versions=versions_now(), settings=asdict(s), place=asdict(p))
     if more:
-        with locked(folder): _new_cycle(training, config)
+        with locked(folder, world.first): _new_cycle(training, config)
     return _carry_on(training, report)
 
 # %% ../nbs/28_runs.ipynb #runs-resume-3
@@ -829,12 +918,18 @@ def _corpus_of(folder):
         f"{folder}/tokens is damaged: its files do not say what they hold.") from e
 
 # %% ../nbs/28_runs.ipynb #runs-resume-2
+def _reopened(folder, s, device, world):
+    "A training as it was written down."
+    training = Training(folder, s, open_corpus(folder/'tokens'), device, world)
+    training.load()
+    return training
+
 def _new_cycle(training, config):
     "The rate begins again; what was learned stays."
     p = training.place
     p.begun,p.total,p.seconds,p.done,p.worse = p.step,None,0.,False,0
     training.save()
-    write_json(training.folder/'config.json',
+    if training.world.first: write_json(training.folder/'config.json',
                {**config, 'settings': asdict(training.s)})
 
 # %% ../nbs/28_runs.ipynb #runs-run
