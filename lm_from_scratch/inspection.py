@@ -6,10 +6,11 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/inspection.html.md"""
 
 # %% auto #0
 __all__ = ['lstm_states', 'read_states', 'show_states', 'mutual_information', 'rank_units', 'clamp_accuracy', 'planted_lstm',
-           'swap_by_distance']
+           'swap_by_distance', 'gradient_times_input', 'occlusion']
 
 # %% ../nbs/22_inspection.ipynb #2d397524
 import math
+from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 from torch import nn, Tensor
@@ -254,3 +255,67 @@ def _last_prediction(model, x):
     if isinstance(out, tuple): out = out[0]
     if out.dim() == 3: out = out[:, -1]
     return out.double().log_softmax(-1)
+
+# %% ../nbs/22_inspection.ipynb #why-embedded
+@contextmanager
+def _words_as(model, change):
+    "While it lasts, `change(k, word)` stands in for the k-th word embedded, (bs, n_emb)."
+    k = 0
+    def swap(module, args, out):
+        nonlocal k
+        words = [out] if out.dim() == 2 else out.unbind(1)
+        words = [change(k+i, w) for i,w in enumerate(words)]
+        k += len(words)
+        return words[0] if out.dim() == 2 else torch.stack(words, 1)
+    if not hasattr(model, 'i_h'): raise LMError(
+        "Words are traced through an embedding `i_h`, and this model has none.")
+    hook = model.i_h.register_forward_hook(swap)
+    try: yield
+    finally: hook.remove()
+
+# %% ../nbs/22_inspection.ipynb #why-row
+def _one_row(ids, word, model):
+    "The ids as a batch of one row; refuses what has no word to ask about."
+    ids = torch.as_tensor(ids)
+    if ids.dim() != 1 or not len(ids): raise InvalidSize(
+        f"One text is asked about: its ids come as (n,), not {tuple(ids.shape)}.")
+    table = getattr(unwrapped(model), 'i_h', None)
+    n = len(table.weight) if hasattr(table, 'weight') else None
+    if n is not None and not 0 <= int(word) < n: raise UnknownId(
+        f"There is no word {int(word)} to ask about: the words are 0 to {n-1}.")
+    return ids[None]
+
+# %% ../nbs/22_inspection.ipynb #why-gradient
+def gradient_times_input(
+    model,      # A language model whose words go through `model.i_h`
+    ids:Tensor, # (n,) word ids that were read
+    word:int,   # The id of the word that is asked about
+) -> Tensor:    # (n,): to first order, what each word adds to ln p(word)
+    "How ln p(word) hangs on the vector of each word that was read."
+    x,words = _one_row(ids, word, model),[]
+    def keep(k, w):
+        words.append(w.detach().requires_grad_())
+        return words[-1]
+    with lent(model) as model, torch.enable_grad(), _words_as(model, keep):
+        logp = _last_prediction(model, x.to(model.i_h.weight.device))[0, int(word)]
+        grads = torch.autograd.grad(logp, words)
+    return torch.stack([(g*w).sum().detach() for g,w in zip(grads, words)]).cpu()
+
+# %% ../nbs/22_inspection.ipynb #why-occlusion
+@torch.no_grad()
+def occlusion(
+    model,      # A language model whose words go through `model.i_h`
+    ids:Tensor, # (n,) word ids that were read
+    word:int,   # The id of the word that is asked about
+) -> Tensor:    # (n,): what ln p(word) loses without each of them
+    "How much less likely a word is when a word that was read is taken away."
+    x,lost = _one_row(ids, word, model),[]
+    with lent(model) as model:
+        def logp(out=None):
+            blank = lambda k, w: torch.zeros_like(w) if k == out else w
+            with _words_as(model, blank):
+                found = _last_prediction(model, x.to(model.i_h.weight.device))
+            return found[0, int(word)]
+        whole = logp()
+        lost = [whole - logp(k) for k in range(x.shape[1])]
+    return torch.stack(lost).cpu()

@@ -66,6 +66,17 @@ const RNN = {                                                         // chapter
   },
 };
 
+const RELU = {                                                        // chapter 3, where W_ih and W_hh are one matrix
+  gates: ['h'], states: ['h'],
+  forward({ax, ah, h}, p, q) {
+    h[p] = Math.max(0, ax[q] + ah[q]);                                // h' = relu(W_ih x + b_ih + W_hh h + b_hh)
+  },
+  backward({dax, dah, h, dh}, p, q, u) {
+    dax[q] = dah[q] = h[p] > 0 ? dh[u] : 0;
+    dh[u] = 0;
+  },
+};
+
 const LSTM = {                                                        // chapter 5; gates in PyTorch's order: i, f, g, o
   gates: ['i', 'f', 'g', 'o'], states: ['h', 'c'],
   forward({ax, ah, gates, h, c, c_old, n}, p, q, u) {
@@ -110,7 +121,7 @@ const GRU = {                                                         // chapter
   },
 };
 
-export const CELLS = {rnn: RNN, lstm: LSTM, gru: GRU};
+export const CELLS = {rnn: RNN, relu: RELU, lstm: LSTM, gru: GRU};
 
 // ---- a layer of cells over a sequence
 
@@ -161,9 +172,9 @@ export function layerBackward(cell, {W_ih, W_hh}, kept, dy, into) {
 // ---- the model: embedding → layers → decoder, and the loss
 
 // The shapes of all parameters, by PyTorch's names; the last one, the bias of the decoder, does not decay (as in chapter 21's loop).
-export function shapesOf({cell, n_words, n_hidden: n, n_layers}) {
-  const shapes = {'i_h.weight': [n_words, n]}, G = CELLS[cell].gates.length;
-  for (let l = 0; l < n_layers; l++) Object.assign(shapes, {[`rnn.weight_ih_l${l}`]: [G * n, n], [`rnn.weight_hh_l${l}`]: [G * n, n],
+export function shapesOf({cell, n_words, n_hidden: n, n_layers, n_emb = n}) {
+  const shapes = {'i_h.weight': [n_words, n_emb]}, G = CELLS[cell].gates.length;
+  for (let l = 0; l < n_layers; l++) Object.assign(shapes, {[`rnn.weight_ih_l${l}`]: [G * n, l ? n : n_emb], [`rnn.weight_hh_l${l}`]: [G * n, n],
     [`rnn.bias_ih_l${l}`]: [G * n], [`rnn.bias_hh_l${l}`]: [G * n]});
   return Object.assign(shapes, {'h_o.weight': [n_words, n], 'h_o.bias': [n_words]});
 }
@@ -182,13 +193,17 @@ export function parametersOf(sizes) {
 export const emptyState = ({cell, n_hidden, n_layers}, rows) => Array.from({length: n_layers}, () =>
   Object.fromEntries(CELLS[cell].states.map(name => [name, zeros(rows * n_hidden)])));
 
+function embed({n_hidden, n_emb = n_hidden}, {embedding}, ids) {       // the rows of the embedding: the words, as vectors
+  const x = zeros(ids.length * n_emb);
+  ids.forEach((id, k) => x.set(embedding.subarray(id * n_emb, (id + 1) * n_emb), k * n_emb));
+  return x;
+}
+
 // Read `ids`, step by step: the scores of the next word at each place, and all that was kept on the way.
-export function modelForward(sizes, params, ids, state, rows) {
+export function modelForward(sizes, params, ids, state, rows, x = embed(sizes, params, ids)) {
   const n = sizes.n_hidden, steps = ids.length / rows;
-  let x = zeros(ids.length * n);
-  ids.forEach((id, k) => x.set(params.embedding.subarray(id * n, (id + 1) * n), k * n));
   const layers = params.layers.map((W, l) => {
-    const kept = layerForward(sizes.cell, W, x, state[l], {steps, rows, n, n_in: n});
+    const kept = layerForward(sizes.cell, W, x, state[l], {steps, rows, n, n_in: x.length / ids.length});
     x = kept.h.subarray(rows * n);                                    // its output is what the next layer reads
     return kept;
   });
@@ -216,10 +231,10 @@ export function crossEntropy(scores, targets, n_words) {
 
 // The gradients of all parameters, added to `grads`, and those of the words as they were embedded, which are returned.
 export function modelBackward(sizes, params, read, dscores, grads) {
-  const n = sizes.n_hidden, {ids} = read;
+  const n = sizes.n_hidden, {n_emb = n} = sizes, {ids} = read;
   addGradients(grads.decoder, grads.bias, dscores, read.out, ids.length, sizes.n_words, n);
   let dx = product(dscores, transposed(params.decoder, sizes.n_words, n), ids.length, n, sizes.n_words);
   for (let l = sizes.n_layers - 1; l >= 0; l--) dx = layerBackward(sizes.cell, params.layers[l], read.layers[l], dx, grads.layers[l]);
-  ids.forEach((id, k) => { for (let j = 0; j < n; j++) grads.embedding[id * n + j] += dx[k * n + j]; });
+  ids.forEach((id, k) => { for (let j = 0; j < n_emb; j++) grads.embedding[id * n_emb + j] += dx[k * n_emb + j]; });
   return dx;
 }

@@ -9,40 +9,41 @@ const add = (a, b) => a.map((v, k) => v + b[k]);
 const chunk = (a, n) => Array.from({length: n}, (_, k) => a.slice(k * a.length / n, (k + 1) * a.length / n));
 const sigmoid = a => 1 / (1 + Math.exp(-a));
 const relu = a => Math.max(0, a);
+const free = (name, values) => values;                                // nothing is held: see hold.js
 const zeros = n => new Float64Array(n);
 
 // ---- cells: what was read (x) and the state → the new state, and the gates on the way
 
 // Chapter 3. One state h; the word is added to it before the product.
-export function rnnStep({W_h, b_h}, x, {h}) {
-  h = affine(W_h, add(h, x), b_h).map(relu);                          // h' = relu(W_h (h + x) + b_h)
+export function rnnStep({W_h, b_h}, x, {h}, hold = free) {
+  h = hold('h', affine(W_h, add(h, x), b_h).map(relu));                        // h' = relu(W_h (h + x) + b_h)
   return {state: {h}, gates: {}};
 }
 
 // Chapter 4, the RNN of PyTorch: h' = act(W_x x + b_x + W_h h + b_h).
-const plainStep = act => ({W_x, b_x, W_h, b_h}, x, {h}) => ({state: {h: add(affine(W_x, x, b_x), affine(W_h, h, b_h)).map(act)}, gates: {}});
+const plainStep = act => ({W_x, b_x, W_h, b_h}, x, {h}, hold = free) => ({state: {h: hold('h', add(affine(W_x, x, b_x), affine(W_h, h, b_h)).map(act))}, gates: {}});
 
 // Chapter 5. Two states: h speaks, c remembers. W_x and W_h hold the rows of i, f, g, o, in PyTorch's order.
-export function lstmStep({W_x, b_x, W_h, b_h}, x, {h, c}) {
+export function lstmStep({W_x, b_x, W_h, b_h}, x, {h, c}, hold = free) {
   const [a_i, a_f, a_g, a_o] = chunk(add(affine(W_x, x, b_x), affine(W_h, h, b_h)), 4);
-  const f = a_f.map(sigmoid);                                         // f = σ(W_f [h, x] + b_f)    what stays
-  const i = a_i.map(sigmoid);                                         // i = σ(W_i [h, x] + b_i)    what is let in
-  const g = a_g.map(Math.tanh);                                       // g = tanh(W_g [h, x] + b_g) what is new
-  const o = a_o.map(sigmoid);                                         // o = σ(W_o [h, x] + b_o)    what is said
-  c = c.map((c_k, k) => f[k] * c_k + i[k] * g[k]);                    // c' = f⊙c + i⊙g
-  h = c.map((c_k, k) => o[k] * Math.tanh(c_k));                       // h' = o⊙tanh(c')
+  const f = hold('f', a_f.map(sigmoid));                              // f = σ(W_f [h, x] + b_f)    what stays
+  const i = hold('i', a_i.map(sigmoid));                              // i = σ(W_i [h, x] + b_i)    what is let in
+  const g = hold('g', a_g.map(Math.tanh));                            // g = tanh(W_g [h, x] + b_g) what is new
+  const o = hold('o', a_o.map(sigmoid));                              // o = σ(W_o [h, x] + b_o)    what is said
+  c = hold('c', c.map((c_k, k) => f[k] * c_k + i[k] * g[k]));         // c' = f⊙c + i⊙g
+  h = hold('h', c.map((c_k, k) => o[k] * Math.tanh(c_k)));            // h' = o⊙tanh(c')
   return {state: {h, c}, gates: {f, i, g, o}};
 }
 
 // Chapter 6, the GRU of PyTorch, which the ladder trains: r comes after the product with h, and z is the share of the *old* state.
 // (In the chapter's own equations, r comes before the product and z is the share of the new.)
-export function gruStep({W_x, b_x, W_h, b_h}, x, {h}) {
+export function gruStep({W_x, b_x, W_h, b_h}, x, {h}, hold = free) {
   const [x_r, x_z, x_n] = chunk(affine(W_x, x, b_x), 3);
   const [h_r, h_z, h_n] = chunk(affine(W_h, h, b_h), 3);
-  const r = add(x_r, h_r).map(sigmoid);                               // r = σ(W_xr x + b_xr + W_hr h + b_hr)
-  const z = add(x_z, h_z).map(sigmoid);                               // z = σ(W_xz x + b_xz + W_hz h + b_hz)
-  const n = x_n.map((a, k) => Math.tanh(a + r[k] * h_n[k]));          // n = tanh(W_xn x + b_xn + r⊙(W_hn h + b_hn))
-  h = h.map((h_k, k) => (1 - z[k]) * n[k] + z[k] * h_k);              // h' = (1−z)⊙n + z⊙h
+  const r = hold('r', add(x_r, h_r).map(sigmoid));                    // r = σ(W_xr x + b_xr + W_hr h + b_hr)
+  const z = hold('z', add(x_z, h_z).map(sigmoid));                    // z = σ(W_xz x + b_xz + W_hz h + b_hz)
+  const n = hold('n', x_n.map((a, k) => Math.tanh(a + r[k] * h_n[k])));// n = tanh(W_xn x + b_xn + r⊙(W_hn h + b_hn))
+  h = hold('h', h.map((h_k, k) => (1 - z[k]) * n[k] + z[k] * h_k));   // h' = (1−z)⊙n + z⊙h
   return {state: {h}, gates: {r, z, n}};
 }
 
@@ -64,7 +65,7 @@ export const startState = model => model.layers.map(({b_h}) =>
 export function readWord(model, states, id) {
   let x = model.embedding[id];                                        // the word, as a vector
   return model.layers.map((layer, l) => {
-    const out = CELLS[model.cell].step(layer, x, states[l]);
+    const out = CELLS[model.cell].step(layer, x, states[l], model.holds?.[l]);
     x = out.state.h;                                                  // what the next layer reads
     return out;
   });

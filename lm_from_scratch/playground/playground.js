@@ -1,4 +1,5 @@
 // The playground: trained models of the course, run in the page. Renders into <div data-models="…/models.json">, and reads its data-text, if there is one.
+import {button, el, field, heading, number, percent, plural, range, section, shown, signed, svg, whole} from './dom.js';
 import {Reader, argmax, countingPrompt, draw, follows, makeModel, numberWords, temper} from './model.js';
 import {Tokens, visible} from './tokens.js';
 
@@ -12,41 +13,6 @@ const ABOUT = {                                                       // what a 
 };
 for (const cell of ['tanh', 'relu']) ABOUT[cell] = ABOUT.rnn;
 const SHARES = 'fiorz';                                               // sigmoids: between 0 and 1; all else may be negative
-
-// ---- making elements
-
-const NO_ATTRIBUTE = ['className', 'textContent', 'value', 'checked', 'disabled', 'hidden'];
-function el(tag, props = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [k, v] of Object.entries(props)) {
-    if (k.startsWith('on')) node.addEventListener(k.slice(2), v);
-    else if (NO_ATTRIBUTE.includes(k)) node[k] = v;
-    else node.setAttribute(k, v);
-  }
-  node.append(...children);
-  return node;
-}
-const button = (text, onclick, props = {}) => el('button', {type: 'button', onclick, ...props}, text);
-const heading = (name, title) => el('h3', {id: `lmp-${name}`}, title);  // the page has an h2 above
-const section = (name, ...children) => el('section', {className: `lmp-${name}`, 'aria-labelledby': `lmp-${name}`}, ...children);
-function field(text, input, out = '') {                               // a label with its input, and perhaps the value beside it
-  return el('label', {className: 'lmp-field'}, el('span', {}, text), input, out);
-}
-const range = (id, min, max, step, value, oninput) => el('input', {type: 'range', id, min, max, step, value, oninput});
-const number = (id, min, max, value) => el('input', {type: 'number', id, min, max, step: 1, value, required: ''});
-const whole = input => {                                              // its value, kept within its bounds
-  const v = Math.round(Number(input.value)) || Number(input.min);
-  return Number(input.value = Math.min(Number(input.max), Math.max(Number(input.min), v)));
-};
-const svg = (tag, attrs) => {
-  const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
-  for (const [k, v] of Object.entries(attrs)) node.setAttribute(k, v);
-  return node;
-};
-const shown = p => p > 0 && p < 0.0005 ? '<0.001' : p.toFixed(3);
-const signed = v => v.toFixed(2).replace('-', '−');
-const percent = p => p > 0 && p < 0.01 ? '<1%' : `${(100 * p).toFixed(0)}%`;
-const plural = (n, what) => `${n.toLocaleString('en')} ${what}${n === 1 ? '' : 's'}`;
 
 // ---- strips: a column a unit. Height and colour tell the value, and so does the line of text.
 

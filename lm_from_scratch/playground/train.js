@@ -79,6 +79,29 @@ export function ceiling(ids, k) {
   return right / (ids.length - k);
 }
 
+// Accuracy of one who knows the whole text by heart, and each row from a cold start: what follows most often where it agrees with what was read (chapter 10).
+export function coldCeiling(text, ids, rows, n, patience = 5e7) {
+  const everywhere = new Map();
+  for (let at = 0; at + 1 < text.length; at++) everywhere.get(text[at])?.push(at + 1) ?? everywhere.set(text[at], [at + 1]);
+  let right = 0;
+  for (let r = 0; r < rows; r++) {
+    let places = null;                                                // where in the text might we be? anywhere
+    for (let t = 0; t < n; t++) {
+      const word = ids[r * n + t], counts = new Map();
+      places = places ? places.filter(at => at + 1 < text.length && text[at] === word).map(at => at + 1) : everywhere.get(word);
+      if ((patience -= places.length) < 0) return null;               // a text that repeats itself a lot: too long to wait for
+      let best = -1, most = 0;
+      for (const at of places) {
+        const w = text[at], c = (counts.get(w) ?? 0) + 1;
+        counts.set(w, c);
+        if (c > most || c === most && w < best) { most = c; best = w; }
+      }
+      right += best === ids[r * n + t + 1];
+    }
+  }
+  return right / (rows * n);
+}
+
 // ---- the optimizer and its schedule
 
 const cosine = (start, end, pos) => start + (1 + Math.cos(Math.PI * (1 - pos))) * (end - start) / 2;
@@ -118,7 +141,9 @@ export class Run {
     if (this.rows < 1 || this.validRows < 1) throw new Refused(`The text is ${text.ids.length} ${text.unit}s long: ` +
       `with rows of ${seq_len} it takes ${6 * seq_len + 8} at least; paste more, or choose shorter rows.`);
     this.batches = batches(train, this.rows, seq_len); this.valid = batches(valid, this.validRows, seq_len);
-    this.lines = {common: ceiling(valid, 0), three: ceiling(valid, 3)};
+    const read = this.valid.reduce((sum, b) => sum + b.x.length / this.validRows, 0);
+    this.lines = {common: ceiling(valid, 0), three: ceiling(valid, 3), cold: coldCeiling(text.ids, valid, this.validRows, read)};
+    this.prompt = Array.from(valid.subarray(0, seq_len));             // the fixed sentence that is looked into
     this.sizes = {cell, n_words: text.vocab.length, n_hidden, n_layers};
     this.params = parametersOf(this.sizes); this.grads = parametersOf(this.sizes);
     this.reset(seed);
