@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from conftest import ROOT
 
-from lm_from_scratch.copying import read_rows
+from lm_from_scratch.copying import oracle_guesses, read_rows, rows_of
 from lm_from_scratch.data import Corpus, human_numbers, lm_dataloaders
 from lm_from_scratch.multilayer import LanguageModel, gradient_by_distance
 from lm_from_scratch.nword import best_accuracy_given
@@ -24,7 +24,7 @@ def in_node(body, **given):
     "Run JavaScript with the exports of cell.js, train.js and model.js as `m` and our arguments as `given`."
     script = f'''
 import {{ readFileSync }} from "node:fs";
-const m = Object.assign({{}}, ...await Promise.all(["cell", "train", "model"].map(f => import({json.dumps(PAGE.as_uri())} + "/" + f + ".js"))));
+const m = Object.assign({{}}, ...await Promise.all(["cell", "train", "model", "why", "hold"].map(f => import({json.dumps(PAGE.as_uri())} + "/" + f + ".js"))));
 const given = JSON.parse(readFileSync(0, "utf8"));
 const plain = (k, v) => ArrayBuffer.isView(v) ? Array.from(v) : v;
 const out = await (async () => {{ {body} }})();
@@ -116,7 +116,9 @@ def test_a_run_is_pythons(cell, n_layers):
     x,y = next(iter(dls.valid))
     assert js['distance'] == pytest.approx(gradient_by_distance(model, x, y).tolist(), rel=1e-2)
     valid = corpus.split(seq_len)[1]
-    assert js['lines'] == pytest.approx(dict(common=best_accuracy_given(valid, 0), three=best_accuracy_given(valid, 3)), abs=1e-3)
+    x,y = rows_of(dls.valid)
+    cold = float((oracle_guesses(x, corpus.ids) == y).float().mean())
+    assert js['lines'] == pytest.approx(dict(common=best_accuracy_given(valid, 0), three=best_accuracy_given(valid, 3), cold=cold), abs=1e-3)
 
 
 @needs_node

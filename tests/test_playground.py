@@ -316,7 +316,7 @@ def test_controls_text_and_gates_in_one_view(opened):
     page.evaluate("document.querySelector('.lmp').scrollIntoView()")
     assert box('.lmp-chips')['y'] >= 0 and bottom('.lmp-bars') < 850 and bottom('.lmp-row >> nth=5') < 850
     assert all(0 <= box(s)['y'] < 400 for s in (STEP, RUN, COUNT))
-    page.evaluate('scrollTo(0, 1e6)')
+    page.evaluate("document.querySelector('[data-models]').scrollIntoView(false)")
     assert 0 <= box(STEP)['y'] < 60
     page = go(viewport=dict(width=390, height=844))
     type_words(page, 'one . two .')
@@ -327,7 +327,7 @@ def test_controls_text_and_gates_in_one_view(opened):
 
 def test_headings(opened):
     page = opened[0]()
-    assert page.eval_on_selector_all('.lmp :is(h1, h2, h3, h4)', 'hs => hs.map(h => h.tagName)') == ['H3', 'H3', 'H3', 'H4', 'H4', 'H3']
+    assert page.eval_on_selector_all('[data-models] :is(h1, h2, h3, h4)', 'hs => hs.map(h => h.tagName)') == ['H3', 'H3', 'H3', 'H4', 'H4', 'H3']
 
 
 def test_counting_on(opened):

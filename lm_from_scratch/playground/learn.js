@@ -149,13 +149,17 @@ export class Learn {
 
   changed() {                                                         // a setting: what was learned belongs to another
     const was = this.worker;
-    this.stop(); this.blank(); this.link.write(this.settings);
+    this.stop(); this.blank(); this.share();
     if (was) this.said.textContent = 'Other settings: Learn begins anew.';
   }
   rated() {
-    this.link.write(this.settings);
     if (this.wrongRate()) return;
+    this.share();
     this.worker?.postMessage({order: 'rate', lr: Number(this.rate.value)});
+  }
+  share() {
+    const {pasted, ...rest} = this.settings;
+    this.link.write({...rest, ...(pasted && pasted.length < 4000 ? {pasted} : {})});   // no address is longer
   }
   wrongRate() {
     const wrong = !(Number(this.rate.value) > 0) || this.rate.value === '';
@@ -227,7 +231,7 @@ export class Learn {
   weights({weights, accuracy}) {
     const {settings, vocab, unit, parameters} = this.info, cell = settings.cell === 'rnn' ? 'tanh' : settings.cell;
     const title = `Learned here: ${settings.cell.toUpperCase()}, ${plural(settings.n_hidden, 'unit')}`;
-    const entry = {cell, title, weights, facts: `${plural(parameters, 'parameter')}, learned in this page with seed ${settings.seed} for ` +
+    const entry = {cell, title, parameters, weights: Object.fromEntries(Object.entries(weights).map(([k, w]) => [k, packed(w)])), facts: `${plural(parameters, 'parameter')}, learned in this page with seed ${settings.seed} for ` +
       `${this.last.epochs.toFixed(1)} passes. Of held-out ${unit}s, ${(100 * accuracy).toFixed(1)}% are guessed right (${accuracy.toFixed(3)}).`};
     const tokens = unit === 'word' ? settings.text === 'numbers' ? undefined : {kind: 'words'} : {kind: 'chars'};
     document.querySelector('div[data-models]').dispatchEvent(new CustomEvent('lmp-take', {detail: {vocab, tokens, models: {learned: entry}}}));
@@ -283,6 +287,13 @@ export class Learn {
       el('thead', {}, el('tr', {}, ...['Run', 'Cell', 'Layers', 'Units', 'Rate', 'Row', 'Seed', 'Text', 'Loss', 'Accuracy'].map(h => el('th', {scope: 'col'}, h)))),
       el('tbody', {}, row(this.run, 0), ...this.kept.map((r, k) => row(r, k + 1))))));
   }
+}
+
+function packed({shape, values}) {                                     // as models.json has weights, in single precision
+  const bytes = new Uint8Array(Float32Array.from(values).buffer);
+  let text = '';
+  for (let k = 0; k < bytes.length; k += 8192) text += String.fromCharCode(...bytes.subarray(k, k + 8192));
+  return {shape, dtype: 'float32', data: btoa(text)};
 }
 
 function thin(points) {                                               // a thousand points make no finer line than three hundred

@@ -1,5 +1,6 @@
 // The playground: trained models of the course, run in the page. Renders into <div data-models="…/models.json">, and reads its data-text, if there is one.
 import {button, el, field, heading, number, percent, plural, range, section, shown, signed, svg, whole} from './dom.js';
+import {Extras} from './extras.js';
 import {Reader, argmax, countingPrompt, draw, follows, makeModel, numberWords, temper} from './model.js';
 import {Tokens, visible} from './tokens.js';
 
@@ -66,6 +67,7 @@ class Playground {
     this.count = null;                                                // counting on: {last, said, right}
     this.timer = null;
     this.calm = matchMedia('(prefers-reduced-motion: reduce)');
+    root.playground = this;
     this.build();
     this.pick(Object.keys(data.models).at(-1));
     this.calm.addEventListener('change', () => { if (this.calm.matches) this.pause(); this.showMotion(); });
@@ -123,6 +125,7 @@ class Playground {
     this.motion = el('p', {className: 'lmp-note'});
 
     this.inside = el('div', {});
+    this.extras = new Extras(this);
     this.root.classList.add('lmp');
     this.root.replaceChildren(
       el('div', {className: 'lmp-top'},
@@ -142,18 +145,21 @@ class Playground {
         el('div', {className: 'lmp-line lmp-bar'}, this.stepButton, this.runButton, field(`${this.unit}s`, this.length)), counting),
       el('div', {className: 'lmp-columns'},
         section('next', el('div', {className: 'lmp-tools'}, heading('next', `The next ${this.unit}`), field('Show', this.order)),
-          this.said, this.bars, this.caption),
+          this.said, this.bars, this.caption, this.extras.why),
         section('inside', heading('inside', `Inside, after the last ${this.unit}`), this.inside, legend()),
         section('settings', heading('settings', 'How it writes'),
           el('div', {className: 'lmp-line'}, field('Temperature', this.temperature, this.temperatureOut), field('Speed', this.speed, this.speedOut)),
-          this.motion)));
+          this.extras.narrowing, this.motion)),
+      this.extras.more);
+    this.extras.watchBars();
     this.showMotion();
   }
 
   pick(name) {                                                        // another model reads the same text
     this.pause(); this.name = this.picker.value = name;
     const entry = this.data.models[name], model = this.models[name] ??= makeModel(entry), old = this.reader;
-    this.reader = new Reader(model);
+    this.extras.newModel();
+    this.reader = new Reader(this.extras.heldModel(model));
     for (let k = 0; k <= this.words.length; k++) {
       if (old?.cuts.includes(k)) this.reader.forget();
       if (k < this.words.length) this.reader.read(this.ids.get(this.words[k].word));
@@ -266,7 +272,7 @@ class Playground {
   predict() {
     const found = this.reader.predict({cache: this.cacheBox.checked ? {theta: +this.theta.value, lam: +this.lam.value} : null});
     const T = +this.temperature.value, probs = this.withoutUnknown(found.probs);
-    return {...found, probs, T, drawn: T && T !== 1 ? temper(probs, T) : probs};
+    return {...found, probs, T, drawn: T ? this.extras.narrowed(T !== 1 ? temper(probs, T) : probs) : probs};
   }
   write() {                                                           // one word; false: counting came to its end
     const {drawn, T} = this.predict(), word = this.data.vocab[T ? draw(drawn) : argmax(drawn)];
@@ -327,7 +333,7 @@ class Playground {
 
   show() {
     const found = this.predict();
-    this.showText(); this.showBars(found); this.showStrips();
+    this.showText(); this.showBars(found); this.showStrips(); this.extras.show();
     this.cacheLine.hidden = !this.cacheBox.checked;
     this.thetaOut.textContent = (+this.theta.value).toFixed(1); this.lamOut.textContent = (+this.lam.value).toFixed(2);
     this.temperatureOut.textContent = found.T ? found.T.toFixed(1) : '0 (greedy)';
@@ -410,13 +416,18 @@ class Playground {
 
 async function begin(root) {
   const inline = document.getElementById('lmp-models');               // a page of its own brings them along
-  if (inline) return new Playground(root, JSON.parse(inline.textContent));
+  if (inline) {
+    const playground = new Playground(root, JSON.parse(inline.textContent));
+    playground.extras.restore();
+    return playground;
+  }
   const url = new URL(root.dataset.models ?? 'models.json', document.baseURI);
   try {
     if (url.origin !== location.origin) throw new Error('the weights must come from the same site as the page');
     const answer = await fetch(url);
     if (!answer.ok) throw new Error(`${url.pathname} answered ${answer.status}`);
     const playground = new Playground(root, await answer.json());
+    if (playground.extras.restore()) return playground;
     if (root.dataset.text) { playground.input.value = root.dataset.text; playground.typed(); }   // something to look at, before anybody types
     return playground;
   } catch (error) {
