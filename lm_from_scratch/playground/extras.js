@@ -5,7 +5,7 @@ import {linked} from './link.js';
 import {Reader, argmax, makeModel, scoresOf, softmax} from './model.js';
 import {gradientTimesInput, inWords, occlusion} from './why.js';
 
-const FAR = 200;                                                      // words that are asked for their share, at most
+const FAR = {gradient: 1000, occlusion: 80};                          // words, from the last one back, that are asked for their share: each costs time
 const PARTS = {f: 'forget gate f', i: 'input gate i', g: 'candidate g', o: 'output gate o', r: 'reset gate r', z: 'update gate z', n: 'candidate n',
   c: 'cell state c', h: 'hidden state h'};
 const OF = {lstm: 'figoch', gru: 'rznh', rnn: 'h', tanh: 'h', relu: 'h'}, GATES = 'fiorz';
@@ -33,9 +33,10 @@ export class Extras {
   buildWhy() {
     this.whyBox = el('input', {type: 'checkbox', id: 'lmp-why', onchange: () => { this.asked = null; this.showWhy(); }});
     this.whySaid = el('p', {className: 'lmp-whysaid', role: 'status'});
-    this.occlude = button('Leave out each word in turn', () => this.showWhy(true));
-    this.whyMore = el('div', {hidden: true}, this.whySaid, this.occlude, el('p', {className: 'lmp-note'},
-      'Point at a bar, or tab to it, to ask for that word. The numbers below the text are shares in ln p: gradient × input, a small change; or, when words are left out in turn, what is lost without each of them.'));
+    this.whyBy = el('select', {id: 'lmp-whyby', onchange: () => this.showWhy()}, el('option', {value: 'gradient'}, 'gradient × input'),
+      el('option', {value: 'occlusion'}, 'leaving out each word'));
+    this.whyMore = el('div', {hidden: true}, this.whySaid, field('By', this.whyBy), el('p', {className: 'lmp-note'},
+      'Point at a bar, or tab to it, to ask for that word. The numbers below the text are shares in ln p: what a small change of each word would do, or what is lost without it.'));
     this.why = el('div', {className: 'lmp-why'}, el('label', {className: 'lmp-check'}, this.whyBox, ' Why this word?'), this.whyMore);
   }
   watchBars() {
@@ -46,24 +47,25 @@ export class Extras {
     };
     this.p.bars.addEventListener('mouseover', ask); this.p.bars.addEventListener('focusin', ask);
   }
-  showWhy(byLeavingOut = false) {
+  showWhy() {
     const {p} = this, {reader, chips} = p, on = this.whyBox.checked, buttons = [...chips.querySelectorAll('button')];
     chips.classList.toggle('lmp-whying', on); this.whyMore.hidden = !on;
     for (const b of buttons) { b.classList.remove('lmp-for', 'lmp-against'); b.style.removeProperty('--share'); delete b.dataset.why; }
     if (!on || p.timer) return;
-    const from = Math.max(reader.start, reader.steps.length - FAR), ids = reader.steps.slice(from).map(s => s.id);
-    this.occlude.disabled = !ids.length || this.pins.length > 0;
+    const by = this.whyBy.value, ids = reader.steps.slice(reader.start).map(s => s.id), from = Math.max(0, ids.length - FAR[by]);
     if (this.pins.length) { this.whySaid.textContent = 'While something is held, no share can be told: let go first.'; return; }
     if (!ids.length) { this.whySaid.textContent = 'Nothing was read: only the output biases speak.'; return; }
-    const word = this.asked ?? argmax(p.predict().drawn), shares = (byLeavingOut ? occlusion : gradientTimesInput)(reader.model, ids, word);
-    const most = Math.max(...shares.map(Math.abs)) || 1, show = w => p.tokens.show(w);
+    const word = this.asked ?? argmax(p.predict().drawn), show = w => p.tokens.show(w);
+    const shares = by === 'occlusion' ? occlusion(reader.model, ids, word, FAR[by]) : gradientTimesInput(reader.model, ids, word);
+    const most = Math.max(...shares.slice(from).map(Math.abs)) || 1;
     shares.forEach((v, k) => {
-      const b = buttons[from + k], text = Math.abs(v).toFixed(2);
+      if (k < from) return;
+      const b = buttons[reader.start + k], text = Math.abs(v).toFixed(2);
       b.classList.add(v < 0 ? 'lmp-against' : 'lmp-for');
       b.style.setProperty('--share', (Math.abs(v) / most).toFixed(3));
       b.dataset.why = (text === '0.00' ? '' : v < 0 ? '−' : '+') + text;
     });
-    this.whySaid.textContent = inWords(shares, ids.map(id => show(p.data.vocab[id])), show(p.data.vocab[word]), byLeavingOut ? 'leaving out' : 'gradient × input');
+    this.whySaid.textContent = inWords(shares, ids.map(id => show(p.data.vocab[id])), show(p.data.vocab[word]), this.whyBy.selectedOptions[0].textContent);
   }
 
   // ---- take hold of it
@@ -209,7 +211,7 @@ export class Extras {
   settings() {
     const {p} = this, by = p.words.map(w => w.by[0]).join('').replace(/(.)\1*/g, run => run.length + run[0]);
     const found = {model: p.name, T: +p.temperature.value, k: +this.topK.value, p: +this.topP.value, order: p.order.value, pins: writePins(this.pins), beside: this.other.value,
-      why: this.whyBox.checked ? 1 : '', cache: p.cacheBox.checked ? `${p.theta.value},${p.lam.value}` : '', cuts: p.reader.cuts.join(), by,
+      why: this.whyBox.checked ? this.whyBy.value : '', cache: p.cacheBox.checked ? `${p.theta.value},${p.lam.value}` : '', cuts: p.reader.cuts.join(), by,
       text: p.words.map(w => w.word).join(p.tokens.spaced ? ' ' : '\u0001')};
     if (found.text.length > 4000) delete found.text;                  // no address is that long
     return Object.fromEntries(Object.entries(found).filter(([k, v]) => v !== '' && !(k === 'k' && v === 0) && !(k === 'p' && v === 1) && !(k === 'order' && v === 'sorted')));
@@ -225,7 +227,7 @@ export class Extras {
     p.temperature.value = s.T ?? p.temperature.value; this.topK.value = s.k ?? 0; this.topP.value = s.p ?? 1;
     if (s.order) p.order.value = s.order;
     if (Object.hasOwn(p.data.models, s.beside ?? '')) { this.other.value = s.beside; this.beside.open = true; }
-    this.whyBox.checked = Boolean(s.why); this.hold.open = this.pins.length > 0;
+    this.whyBox.checked = Boolean(s.why); this.whyBy.value = s.why === 'occlusion' ? 'occlusion' : 'gradient'; this.hold.open = this.pins.length > 0;
     p.pick(lost || s.model === undefined ? p.name : s.model);
     if (s.cache) { p.cacheBox.checked = true; [p.theta.value, p.lam.value] = String(s.cache).split(','); p.show(); }
     if (lost) p.refuse(`The link asks for the model “${s.model}”, which is not in this page.`);

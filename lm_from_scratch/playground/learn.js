@@ -41,7 +41,7 @@ function curves(title, runs, {top, lines = {}, ticks, xMax}) {
 // Columns, the height by the logarithm: a gradient that is a thousand times smaller still shows.
 function columns(runs, unit) {
   const W = 400, H = 150, left = 42, down = 24, n = runs[0].length, most = Math.max(...runs.flat()), DECADES = 4;
-  const height = v => Math.max(0, 1 + Math.log10(v / most) / DECADES) * (H - down - 10), wide = (W - left - 8) / n;
+  const height = v => Math.max(0, 1 + Math.log10(v / most) / DECADES || 0) * (H - down - 10), wide = (W - left - 8) / n;
   const picture = svg('svg', {viewBox: `0 0 ${W} ${H}`, class: 'lml-curves', role: 'img'});
   for (let k = 0; k < DECADES; k++) picture.append(svg('line', {x1: left, x2: W - 8, y1: 10 + k / DECADES * (H - down - 10), y2: 10 + k / DECADES * (H - down - 10), class: 'lml-grid'}),
     svg('text', {x: left - 5, y: 14 + k / DECADES * (H - down - 10), 'text-anchor': 'end'}, k ? `1/1${'0'.repeat(k)}` : 'most'));

@@ -34,12 +34,21 @@ export function gradientTimesInput(model, ids, word) {
   });
 }
 
-// For each of `ids`: what ln p(word) loses without it. As many readings as there are words.
-export function occlusion(model, ids, word) {
-  const {sizes, params} = opened(model), {n_words, n_emb} = sizes, read = Int32Array.from(ids);
-  const look = x => logp(modelForward(sizes, params, read, emptyState(sizes, 1), 1, x).scores.subarray(-n_words), word), all = look();
-  const x = modelForward(sizes, params, read, emptyState(sizes, 1), 1).layers[0].x;
-  return ids.map((_, t) => all - look(Float64Array.from(x).fill(0, t * n_emb, (t + 1) * n_emb)));
+// For each of the `last` ones of `ids`: what ln p(word) loses without it. The words before it are read once, those after it again.
+export function occlusion(model, ids, word, last = ids.length) {
+  const {sizes, params} = opened(model), {n_words, n_emb} = sizes, lost = [];
+  const read = (some, state, x) => modelForward(sizes, params, Int32Array.from(some), state, 1, x);
+  const guess = found => logp(found.scores.subarray(-n_words), word), whole = guess(read(ids, emptyState(sizes, 1)));
+  let state = emptyState(sizes, 1);
+  ids.forEach((id, k) => {
+    if (k < ids.length - last) lost.push(0);
+    else {
+      const rest = ids.slice(k), x = read(rest, state).layers[0].x;
+      lost.push(whole - guess(read(rest, state, x.fill(0, 0, n_emb))));
+    }
+    state = read([id], state).state;
+  });
+  return lost;
 }
 
 // The largest shares, in words.
