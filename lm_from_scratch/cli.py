@@ -731,5 +731,8 @@ def main():
         if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='replace')
     _from_shell.append(True)
     try: app()
-    except LMError as e:   # of several processes, the first one speaks
-        sys.exit(f"lm-from-scratch: {e}" if os.environ.get('RANK', '0') == '0' else 1)
+    except LMError as e:
+        if os.environ.get('RANK', '0') == '0': sys.exit(f"lm-from-scratch: {e}")
+        import time
+        time.sleep(1)   # of several processes the first one speaks, before all end
+        sys.exit(1)
