@@ -6,7 +6,7 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/cli.html.md"""
 
 # %% auto #0
 __all__ = ['app', 'GET_COURSE', 'ladder', 'claims', 'copying', 'course', 'train', 'evaluate', 'generate', 'doctor', 'results',
-           'export', 'play', 'models', 'notebooks', 'main']
+           'export', 'play', 'models', 'notebooks', 'answer', 'main']
 
 # %% ../nbs/29_cli.ipynb #863f09e8
 import os
@@ -270,10 +270,12 @@ def _settings(size, preset, config, flags):
         from lm_from_scratch.runs import read_json
         values = read_json(config)
         values = values.get('settings', values)
+        if not isinstance(values, dict): raise LMError(
+            f"The settings in {config} are no JSON object.")
     typed = {k: v for k,v in flags.items() if v is not None}
     if any(k in typed for k in BUDGETS): values |= dict.fromkeys(BUDGETS)
     values |= typed
-    if not any(values.get(k) for k in BUDGETS): values['minutes'] = 5.
+    if all(values.get(k) is None for k in BUDGETS): values['minutes'] = 5.
     return settings_from(values, config or 'settings')
 
 def _amount(text):
@@ -281,7 +283,7 @@ def _amount(text):
     from lm_from_scratch.errors import LMError
     times = dict(k=1e3, m=1e6, b=1e9)
     try: return int(float(text.rstrip('kKmMbB')) * times.get(text[-1:].lower(), 1))
-    except ValueError as e:
+    except (ValueError, OverflowError) as e:
         raise LMError(f"--params must be a number such as 2.6M or 800k, not {text!r}."
                       ) from e
 
@@ -724,15 +726,44 @@ def notebooks(folder:Annotated[Path, typer.Argument(
     print(f"Open them: jupyter lab {folder/min(files)}")
 
 # %% ../nbs/29_cli.ipynb #393d41e7
+def answer(
+    args=None, # Words of a command line; `None`: those of this process
+) -> int:      # Exit code
+    "Do what a command line says; what is wrong with it is told in one sentence."
+    from lm_from_scratch.errors import LMError
+    try: return app(args, standalone_mode=False) or 0
+    except LMError as e: said,code = str(e),1
+    except (RuntimeError, MemoryError) as e:
+        if isinstance(e, RuntimeError) and 'memory' not in str(e): raise
+        said,code = ("There is not enough memory for this: choose a smaller --n-hidden,"
+                     " --bs or --seq-len."), 1
+    except Exception as e:
+        if not hasattr(e, 'format_message'): raise  # not of the parser of the flags
+        if not e.format_message(): return e.show() or e.exit_code  # help, no mistake
+        said,code = _usage(e),e.exit_code
+    return _say(said, code)
+
+def _say(said, code):
+    "Of several processes the first one speaks, before all end."
+    if os.environ.get('RANK', '0') == '0':
+        print(f"lm-from-scratch: {said}", file=sys.stderr)
+    else:
+        import time
+        time.sleep(1)
+    return code
+
+def _usage(e):
+    "A sentence for a flag or a command that is wrong."
+    import re
+    said = ' '.join(e.format_message().split())
+    said = re.sub(r"\.\s+Did you mean", "; did you mean", said).rstrip('.')
+    where = e.ctx.command_path if e.ctx else 'lm-from-scratch'
+    return said if said.endswith('?') else f"{said}: see {where} --help."
+
+# %% ../nbs/29_cli.ipynb #cli-main
 def main():
     "Entry point of `lm-from-scratch`."
-    from lm_from_scratch.errors import LMError
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='replace')
     _from_shell.append(True)
-    try: app()
-    except LMError as e:
-        if os.environ.get('RANK', '0') == '0': sys.exit(f"lm-from-scratch: {e}")
-        import time
-        time.sleep(1)   # of several processes the first one speaks, before all end
-        sys.exit(1)
+    sys.exit(answer())

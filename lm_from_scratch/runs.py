@@ -7,10 +7,10 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/runs.html.md"""
 # %% auto #0
 __all__ = ['VERSION', 'ADAM', 'MEASURED', 'JUDGED', 'SAVED', 'ABOUT', 'build_model', 'count_ids', 'count_parameters',
            'n_hidden_for', 'Rows', 'write_whole', 'write_json', 'read_json', 'write_tensors', 'read_tensors',
-           'weights_of', 'put_weights', 'shipped', 'find_run', 'versions_now', 'read_config', 'files_of', 'check_files',
-           'read_corpus', 'choose_device', 'computes_alike', 'Place', 'rate_at', 'Training', 'beginning', 'no_unknown',
-           'read_history', 'curve', 'locked', 'own_device', 'train_run', 'new_folder', 'resume_run', 'Run', 'load_run',
-           'continue_texts', 'written', 'choices', 'write_readme']
+           'weights_of', 'check_weights', 'put_weights', 'shipped', 'find_run', 'versions_now', 'read_config',
+           'files_of', 'check_files', 'read_corpus', 'choose_device', 'computes_alike', 'Place', 'rate_at', 'Training',
+           'beginning', 'no_unknown', 'read_history', 'curve', 'locked', 'own_device', 'train_run', 'new_folder',
+           'resume_run', 'Run', 'load_run', 'continue_texts', 'written', 'choices', 'write_readme']
 
 # %% ../nbs/28_runs.ipynb #runs-imp
 import difflib,hashlib,json,math,os,signal,threading,time
@@ -71,7 +71,11 @@ def count_ids(
     "How often each token occurs; a long text is counted in parts."
     counts = torch.zeros(n_words, dtype=torch.int64)
     for part in ids.split(2**22):
-        counts += torch.bincount(part.long(), minlength=n_words)
+        found = torch.bincount(part.long(), minlength=n_words)
+        if len(found) > n_words: raise LMError(
+            f"The text has the token {len(found)-1:,}, and the tokenizer knows "
+            f"{n_words:,}: tokens and tokenizer are of two runs.")
+        counts += found
     return counts
 
 # %% ../nbs/28_runs.ipynb #runs-params
@@ -159,7 +163,7 @@ def read_json(
     "Read JSON; what is none is told."
     with file_errors(path): text = Path(path).read_text(encoding='utf-8')
     try: value = json.loads(text)
-    except ValueError: value = None
+    except (ValueError, RecursionError): value = None
     if isinstance(value, dict): return value
     raise LMError(f"{path} is no JSON object: it was cut short, or is of another kind.")
 
@@ -195,18 +199,22 @@ def weights_of(model):
         seen.add(id(p))
     return found
 
+def check_weights(model, tensors, path) -> dict: # its own, by name
+    "Refuse weights of other sizes, before anything is made for them."
+    own = weights_of(model)
+    wrong = [n for n,p in own.items()
+             if n not in tensors or tensors[n].shape != p.shape]
+    if not wrong and len(own) == len(tensors): return own
+    raise InvalidSize(f"The weights in {path} are of a model with other layers or "
+                      "sizes than config.json says: files of two runs are mixed.")
+
 def put_weights(
     model,        # Of the same sizes
     tensors:dict, # From `weights_of`
     path,         # Where they come from, for the sentence
 ):
     "Put weights into a model; what does not fit, or is no number, is told."
-    own = weights_of(model)
-    wrong = [n for n,p in own.items()
-             if n not in tensors or tensors[n].shape != p.shape]
-    if wrong or len(own) != len(tensors):
-        raise InvalidSize(f"The weights in {path} are of a model with other layers or "
-                          "sizes than config.json says: files of two runs are mixed.")
+    own = check_weights(model, tensors, path)
     for n,t in tensors.items():
         if not t.isfinite().all():
             raise LMError(f"The weights in {path} are not finite ({n}): the training "
@@ -259,8 +267,10 @@ def read_config(
     if not isinstance(version, int) or version > VERSION: raise LMError(
         f"{folder} was written by a newer version of this program (format {version}; "
         f"this one reads up to {VERSION}): update lm_from_scratch.")
-    config['settings'] = settings_from(config.get('settings') or {},
-                                       f'{folder}/config.json')
+    settings,text = (config.setdefault(k, {}) for k in ('settings', 'text'))
+    if not isinstance(settings, dict) or not isinstance(text, dict): raise LMError(
+        f"{folder}/config.json is damaged: settings and text must be JSON objects.")
+    config['settings'] = settings_from(settings, f'{folder}/config.json')
     return config
 
 # %% ../nbs/28_runs.ipynb #runs-text
@@ -282,12 +292,16 @@ def _stamp(file):
 
 def check_files(stamps):
     "Refuse to go on where a text is another one; what is gone is not needed."
-    for old in stamps:
+    for old in stamps if isinstance(stamps, list) else []:
+        old = old if isinstance(old, dict) else {}
+        if not isinstance(old.get('path'), str) or '\0' in old['path']: raise LMError(
+            "config.json is damaged: it does not say which files the run has read.")
         file = Path(old['path'])
         if not file.is_file(): continue
         stat = file.stat()
-        if (stat.st_size, stat.st_mtime_ns) == (old['bytes'], old['changed']): continue
-        if _stamp(file)['sha256'] != old['sha256']: raise LMError(
+        then = old.get('bytes'),old.get('changed')
+        if (stat.st_size, stat.st_mtime_ns) == then: continue
+        if _stamp(file)['sha256'] != old.get('sha256'): raise LMError(
             f"The text {file} has changed since this run began: begin a new run with "
             "`--out`, or put the old text back.")
 
@@ -486,6 +500,9 @@ def load(self:Training):
 def _put_rest(self:Training, groups, about, path):
     try:
         self.place = Place(**about)
+        if not all(v is None or isinstance(v, (int, float)) for v in about.values()):
+            raise ValueError
+        torch.Generator().set_state(groups['random']['cpu'])  # is it one?
         self.opt.state.clear()
         for i,p in enumerate(self.params):
             if f'{i}.step' not in groups['adam']: continue
@@ -493,13 +510,17 @@ def _put_rest(self:Training, groups, about, path):
             if own['exp_avg'].shape != p.shape: raise ValueError
             self.opt.state[p] = {k: t.to(self.device) if t.dim() else t
                                  for k,t in own.items()}
-        h = tuple(t[..., self.rows.own, :].to(self.device)
-                  for _,t in sorted(groups['state'].items()))
+        h = tuple(t.to(self.device) for _,t in sorted(groups['state'].items()))
+        n = 2 if self.s.rnn == 'lstm' else 1
+        sizes = {(t.dim(), t.shape[0], t.shape[-1]) for t in h if t.dim()}
+        if h and (len(h) != n or sizes != {(3, self.s.n_layers, self.s.n_hidden)}):
+            raise ValueError
+        h = tuple(t[..., self.rows.own, :] for t in h)
         self.model.h = None if not h else h if len(h) > 1 else h[0]
         self.random = self._own_dice(groups['random'])
         if self.device.type == 'cuda' and 'cuda' in groups['random']:
             torch.cuda.set_rng_state(groups['random']['cuda'], self.device)
-    except (TypeError, KeyError, ValueError) as e:
+    except (TypeError, KeyError, ValueError, RuntimeError) as e:
         raise LMError(f"{path} does not hold a training: it is of another kind, or of "
                       "another version.") from e
 
@@ -615,9 +636,13 @@ def read_history(
     with file_errors(path): lines = path.read_text(encoding='utf-8').splitlines()
     for line in lines:
         try: row = json.loads(line)
-        except ValueError: continue
-        if isinstance(row, dict) and 'step' in row: rows.append(row)
+        except (ValueError, RecursionError): continue
+        if isinstance(row, dict) and _told(row): rows.append(row)
     return rows
+
+def _told(row): # all that the curve and the best need
+    return all(isinstance(row.get(k), (int, float))
+               for k in ('step', 'tokens', 'train_loss', 'valid_loss'))
 
 @patch
 def tell(self:Training, row):
@@ -957,14 +982,15 @@ def load_run(
     folder = find_run(folder)
     config = read_config(folder)
     vocab,path = TextTokenizer.load(folder/'tokenizer.json'),folder/'model.safetensors'
-    with torch.random.fork_rng(devices=[]):
-        model = build_model(config['settings'], len(vocab))
     if path.is_file(): tensors,_ = read_tensors(path)
     else:  # broken off before its first evaluation
         path = folder/'last.safetensors'
         found = read_tensors(path)[0].items()
         tensors = {n.removeprefix('weights.'): t for n,t in found
                    if n.startswith('weights.')}
+    s = config['settings']
+    with torch.device('meta'): check_weights(build_model(s, len(vocab)), tensors, path)
+    with torch.random.fork_rng(devices=[]): model = build_model(s, len(vocab))
     put_weights(model, tensors, path)
     model.words = list(vocab)
     model.to(device if isinstance(device, torch.device) else choose_device(device))
@@ -1049,6 +1075,9 @@ def continue_texts(
     check_size('n_words', n_words)
     check_sampling(temperature, top_k, top_p)
     if not texts: raise EmptyText("There is no text to continue.")
+    if stop is not None and stop not in vocab: raise UnknownWord(
+        f"The model never writes {stop!r}, so it would not stop there: name one of its "
+        "tokens.")
     model,states,scores = unwrapped(model),[],[]
     for text in texts:
         reader = Reader(model)

@@ -52,6 +52,7 @@ BUDGETS = 'epochs', 'minutes', 'steps'
 TOKENS = 'words', 'punctuation', 'chars', 'bpe'
 LAYERS = 'rnn', 'relu', 'lstm', 'gru'
 _SIZES = dict(n_hidden=1, n_layers=1, bs=1, seq_len=1, evaluations=1, seed=0)
+_MOST = dict(n_hidden=20_000, n_layers=50, n_emb=20_000, bs=100_000, seq_len=100_000)
 _MAYBE = dict(min_freq=1, max_words=2, n_emb=1, steps=1, patience=1)
 _SHARES = 'dropout drop_inputs drop_between drop_words drop_weights'.split()
 
@@ -63,6 +64,9 @@ def check_settings(
     for name,least in _SIZES.items(): check_size(name, getattr(s, name), least)
     for name,least in _MAYBE.items():
         if getattr(s, name) is not None: check_size(name, getattr(s, name), least)
+    for name,most in _MOST.items():
+        if (getattr(s, name) or 0) > most: raise InvalidSize(
+            f"{name} must be at most {most:,}, not {getattr(s, name):,}.")
     for name in _SHARES: check_share(name, getattr(s, name))
     for name in ('lr', 'clip', 'scale'): check_number(name, getattr(s, name), above=0)
     for name in ('wd', 'alpha', 'beta'): check_number(name, getattr(s, name), least=0)
