@@ -31,6 +31,8 @@ from .scale import *
 from .settings import *
 from .runs import *
 from .saving import *
+from .export import *
+from .play import *
 from .course.ladder import *
 from .course.claims import *
 from .course.copies import *
@@ -41,6 +43,7 @@ number_words human_numbers Vocab Corpus lm_dataloaders nword_dataloaders sequenc
 TextTokenizer TextFile write_tokens open_tokens text_corpus open_corpus TextCorpus TextPart
 evaluate Score evaluate_cache evaluate_dynamic TokenPerplexity
 Settings SIZES PRESETS train_run resume_run load_run Run continue_texts SaveRun learner_from_run
+export_run play_run write_page
 
 Learner DataLoaders Callback CrossEntropyLossFlat accuracy Perplexity set_seed load_learner
 SaveModelCallback EarlyStoppingCallback ReduceLROnPlateau TerminateOnNaNCallback

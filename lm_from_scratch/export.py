@@ -182,8 +182,8 @@ def onnx_packages():
     "ONNX and its runtime, or a sentence that says how to get them."
     try: import onnx,onnxruntime
     except ImportError as e:
-        raise LMError(f"ONNX needs the package {e.name}, which is not here: pip install "
-                      "'lm-from-scratch[export]'") from e
+        raise LMError(f"ONNX needs the package {e.name}, which is not here: "
+                      "pip install 'lm-from-scratch[export]'") from e
     return onnx, onnxruntime
 
 # %% ../nbs/40_export.ipynb #exp-onnx-graph
@@ -225,7 +225,8 @@ def onnx_answer(
 
 def write_onnx(run, p, folder): # what is written: file → inputs, outputs, difference
     found = {}
-    for name,length,asked in (('step', 1, (1, 1, 1)), ('sequence', 'length', (1, 7, 30))):
+    for name,length in dict(step=1, sequence='length').items():
+        asked = (1, 1, 1) if length == 1 else (1, 7, 30)
         try: data = onnx_graph(p, length).SerializeToString()
         except ValueError as e: raise LMError(
             "The model is larger than the 2 GB that one file of ONNX holds.") from e
@@ -383,8 +384,7 @@ def export_run(
     "Write a run for other programs; each file is compared with the run first."
     asked = dict(onnx=onnx, torchscript=torchscript, program=program)
     if not any(asked.values()) and not page: raise LMError(
-        "Say what to write: --onnx, --torchscript, --program (of torch.export) or "
-        "--json (for the playground); several are possible.")
+        "Say what to write: --onnx, --torchscript, --program, --json, or several.")
     if onnx: onnx_packages()
     run = load_run(run.folder if isinstance(run, Run) else run, 'cpu')
     folder = run.folder/'export' if out is None else Path(out).expanduser()
@@ -392,9 +392,8 @@ def export_run(
     p,files = plain(run.model),{}
     for name,write in WRITERS.items():
         if asked[name]: files |= write(run, p, folder)
-    if page:
-        write_json(folder/'models.json', page_data(run, full))
-        files['models.json'] = {}
+    if page: files['models.json'] = {}
+    if page: write_json(folder/'models.json', page_data(run, full))
     return _write_beside(run, p, folder, files)
 
 # %% ../nbs/40_export.ipynb #exp-all-2

@@ -26,11 +26,12 @@ MOST_NUMBERS = 15_000_000 # of a model: each is multiplied once a token
 
 def check_fits(run):
     "Refuse what a page cannot bear."
-    words,n = len(run.vocab),sum(p.numel() for p in run.model.parameters())
-    for what,is_,most in (('tokens', words, MOST_WORDS), ('parameters', n, MOST_NUMBERS)):
-        if is_ > most: raise LMError(
-            f"{run.folder} has {is_:,} {what}; the playground bears {most:,}: train a "
-            "smaller one for it, or use `lm-from-scratch generate --interactive`.")
+    n = sum(p.numel() for p in run.model.parameters())
+    found = ('tokens', len(run.vocab), MOST_WORDS), ('parameters', n, MOST_NUMBERS)
+    for what,there,most in found:
+        if there > most: raise LMError(
+            f"{run.folder} has {there:,} {what}; the playground bears {most:,}: train "
+            "a smaller one, or use `lm-from-scratch generate --interactive`.")
     return run
 
 # %% ../nbs/41_play.ipynb #play-files
@@ -46,9 +47,9 @@ def page_files() -> dict: # name → text
     return found
 
 # %% ../nbs/41_play.ipynb #play-page
-POLICY = ("default-src 'none'; script-src {here} 'unsafe-inline' data:; style-src "
-          "{here} 'unsafe-inline'; img-src data:; connect-src {here}; worker-src {here} "
-          "blob: data:; base-uri 'none'; form-action 'none'")
+POLICY = ("default-src 'none'; script-src {here} 'unsafe-inline' data:; "
+          "style-src {here} 'unsafe-inline'; img-src data:; connect-src {here}; "
+          "worker-src {here} blob: data:; base-uri 'none'; form-action 'none'")
 
 def swapped(page, pattern, new):
     "A page with another text at the one place of a pattern."

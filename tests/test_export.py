@@ -196,7 +196,7 @@ def test_from_the_shell(made, tmp_path):
 
 
 @pytest.mark.parametrize('args, said', [
-    (['nowhere', '--json'], 'There is no run at nowhere'), (['run'], 'Say what to write: --onnx'), (['run', '--full'], 'Say what to write: --onnx'),
+    (['nowhere', '--json'], 'There is no run at nowhere'), (['run'], 'Say what to write: --onnx'), (['run', '--full'], '--program, --json, or several'),
     (['run', '--json', '--out', 'file'], 'file cannot be written'), (['run', '--json', '--out', 'file/deep'], 'cannot be written'), (['empty', '--onnx'], 'no config.json')])
 def test_a_mistake_is_one_sentence(made, tmp_path, monkeypatch, args, said):
     monkeypatch.chdir(tmp_path)

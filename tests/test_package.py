@@ -51,7 +51,7 @@ def unpacked(clone, tmp_path_factory):
 def test_source_archive(unpacked, clone):
     "Everything that the package is made of, nothing else, each file as git has it."
     found = {p.relative_to(unpacked).as_posix() for p in unpacked.rglob('*') if p.is_file() and '.egg-info' not in str(p)}
-    package = {p.relative_to(clone).as_posix() for p in (clone/'lm_from_scratch').rglob('*') if p.suffix in ('.py', '.jsonl')}
+    package = {p.relative_to(clone).as_posix() for p in (clone/'lm_from_scratch').rglob('*') if p.suffix in ('.py', '.jsonl') or p.parent.name == 'playground' and p.is_file()}
     beside = {'LICENSE', 'README.md', 'CHANGELOG.md', 'CITATION.cff', 'MANIFEST.in', 'constraints.txt', 'pyproject.toml', 'settings.ini', 'setup.py'}
     assert 'lm_from_scratch/course/results/ladder.jsonl' in package and found == package | beside | {'PKG-INFO', 'setup.cfg'}
     assert not [name for name in package | beside if (unpacked/name).read_bytes() != (clone/name).read_bytes()]
