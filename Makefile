@@ -14,7 +14,7 @@ LMFS := $(BIN)/lm-from-scratch
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUTF8 := 1
 
-.PHONY: help course variants kills models test lab export clean-notebooks images results readme docs recall wheel clean setup
+.PHONY: help course variants kills models test lab export clean-notebooks images results readme docs recall wheel clean setup book
 
 help:  ## what you are reading
 	@echo "A language model from scratch. Targets:"
@@ -78,6 +78,9 @@ readme: $(STAMP)  ## write README.md from nbs/index.ipynb, and the map of the mo
 
 docs: $(STAMP)  ## build the site into docs/_site: no network, warnings are errors
 	@JOBS=$(JOBS) $(BIN)/python docs/build_site.py
+
+book: $(STAMP)  ## build the EPUB into docs/_book; PDF=1: print it, too, through a headless Chromium
+	@JOBS=$(JOBS) $(BIN)/python docs/book.py $(if $(PDF),--pdf)
 
 recall: $(STAMP)  ## copy the chapters without their prose into nbs/_recall, to tell the story yourself
 	@$(BIN)/python docs/takeaway.py nbs/_recall

@@ -22,6 +22,7 @@ import takeaway
 import truth
 from home import home
 from lm_from_scratch.course.figures import FIGURES
+from lm_from_scratch.course.notebooks import address
 
 work, site = root/'docs/_build', root/'docs/_site'
 TOO_OLD = 3                          # exit status where Python is too old for the site; all else of the course runs there
@@ -98,6 +99,7 @@ def mend(site):
         for old, new in NAMES.items():
             counts[old] += text.count(old)
             text = text.replace(old, new)
+        text = text.replace(f'href="{address()}/index.html#', f'href="{"../"*(len(f.relative_to(site).parts) - 1)}index.html#')   # the playground of this very site
         text = re.sub(r'(<th [^>]*)halign="(left|right|center)"', r'\1style="text-align: \2"', text)    # pandas writes it; no HTML has it
         text = re.sub(r'<img [^>]*?src="([^":]+)"', lambda m: m[0].replace('<img ', f'<img loading="lazy"{_size(f.parent/m[1])} ', 1), text)
         f.write_text(text, encoding='utf-8')

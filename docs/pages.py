@@ -242,8 +242,8 @@ def solution(found, page):
     return [*cells, raw(f'All of it, and how the checker works: [the solutions of this chapter](solutions/{page.name}.ipynb).'), raw('</details>')]
 
 
-def notebook(page):
-    "The page of a notebook, as a MyST notebook."
+def notebook(page, solved=True):
+    "The page of a notebook, as a MyST notebook; unless `solved`, without the solutions below its exercises."
     nb = nbformat.read(root/page.source, 4)
     number = [p.name for p in chapters()].index(page.name) if page in chapters() else None
     after = chapters()[number+1] if number is not None and number+1 < len(chapters()) else None
@@ -259,7 +259,7 @@ def notebook(page):
                 made.outputs = []
                 cells += [made, nbformat.v4.new_markdown_cell(figure(m[1], 'gif' if (root/f'images/{m[1]}.gif').is_file() else 'svg', page, numbers))]
             else: cells.append(made)
-        if number is not None and (e := ends.get(id(c))): cells += solution(answers.get(e.number), page)
+        if solved and number is not None and (e := ends.get(id(c))): cells += solution(answers.get(e.number), page)
     module = next((directives(c.source)[0]['default_exp'] for c in nb.cells if 'default_exp' in c.source), None)
     if module and (ref := api.reference(module)): cells.append(nbformat.v4.new_markdown_cell(markdown_api(ref)))
     cells = _fold(cells)

@@ -458,8 +458,8 @@ _Worst = Annotated[Optional[int], typer.Option(
 # %% ../nbs/29_cli.ipynb #cli-evaluate-2
 @app.command(epilog="For example:  lm-from-scratch evaluate run --text other.txt")
 def evaluate(run:_Run, text:_Other=None, part:_Part=None, cache:_Cache2=False,
-             dynamic:_Dynamic=False, worst:_Worst=None, encoding:_Encoding=None, device:_Device=None,
-             threads:_Threads=None, json:_Json=False):
+             dynamic:_Dynamic=False, worst:_Worst=None, encoding:_Encoding=None,
+             device:_Device=None, threads:_Threads=None, json:_Json=False):
     "Score every token once: nats, perplexity, bits a byte."
     _may_end_at_once()
     from lm_from_scratch.errors import LMError

@@ -230,9 +230,17 @@ export class Extras {
     this.whyBox.checked = Boolean(s.why); this.whyBy.value = s.why === 'occlusion' ? 'occlusion' : 'gradient'; this.hold.open = this.pins.length > 0;
     p.pick(lost || s.model === undefined ? p.name : s.model);
     if (s.cache) { p.cacheBox.checked = true; [p.theta.value, p.lam.value] = String(s.cache).split(','); p.show(); }
+    if (s.light) this.light(String(s.light));
     if (lost) p.refuse(`The link asks for the model “${s.model}”, which is not in this page.`);
     if (unknown) p.refuse(`The link’s text has “${unknown}”, which this model does not know; it was left out.`);
     return true;
+  }
+
+  // A passage of a chapter points here: `light` names a part, by its letter, or one of next, settings, text, more.
+  light(part) {
+    const {p} = this, found = part.length === 1 ? p.strips.flat().filter(s => s.name === part).map(s => s.node) : [p.root.querySelector(`.lmp-${CSS.escape(part)}`)].filter(Boolean);
+    for (const node of found) node.classList.add('lmp-lit');
+    (found[0] ?? p.root).scrollIntoView({block: 'center'});
   }
 
   // ---- after every change

@@ -26,3 +26,6 @@ export function linked(name) {
     },
   };
 }
+
+// Another link typed into the address of this very page: begin again with it. (What `write` puts there makes no such event.)
+globalThis.addEventListener?.('hashchange', () => { if (location.hash.includes('?')) location.reload(); });
