@@ -25,8 +25,11 @@ function curves(title, runs, {top, lines = {}, ticks, xMax}) {
     svg('text', {x: left - 5, y: y(v) + 4, 'text-anchor': 'end'}, top > 1 || v % 1 === 0 ? String(v) : acc(v)));
   for (const k of [0, 0.5, 1]) picture.append(svg('text', {x: x(k * xMax), y: H - 6, 'text-anchor': k === 1 ? 'end' : k ? 'middle' : 'start'},
     k ? short(k * xMax) + (k === 1 ? ' passes' : '') : '0'));
-  for (const [name, v] of Object.entries(lines)) picture.append(svg('line', {x1: left, x2: W - right, y1: y(v), y2: y(v), class: 'lml-ceiling'}),
-    svg('text', {x: W - right, y: y(v) - 4, 'text-anchor': 'end', class: 'lml-mark'}, `${name} ${acc(v)}`));
+  Object.entries(lines).sort((a, b) => b[1] - a[1]).forEach(([name, v], k, all) => {   // a name below its line, where there is no room above
+    const above = k === 0 || y(v) - y(all[k - 1][1]) > 14;
+    picture.append(svg('line', {x1: left, x2: W - right, y1: y(v), y2: y(v), class: 'lml-ceiling'}),
+      svg('text', {x: W - right, y: y(v) + (above ? -4 : 12), 'text-anchor': 'end', class: 'lml-mark'}, `${name} ${acc(v)}`));
+  });
   runs.forEach((points, k) => {
     if (points.length > 1) picture.append(svg('polyline', {points: points.map(([px, py]) => `${x(Math.min(px, xMax)).toFixed(1)},${y(py).toFixed(1)}`).join(' '), class: `lml-line ${LOOKS[k]}`}));
     else if (points.length) picture.append(svg('circle', {cx: x(points[0][0]), cy: y(points[0][1]), r: 2.5, class: `lml-dot ${LOOKS[k]}`}));
@@ -120,20 +123,21 @@ export class Learn {
     this.root.replaceChildren(
       part('settings', 'What learns, and from what',
         el('div', {className: 'lml-fields'}, field('Cell', this.cell), field('Layers', this.layers), field('Units', this.units),
-          field('Words in a row', this.seqLen), field('Passes', this.epochs), field('Seed', this.seed), field('Text', this.kind)), this.own),
+          field('Row length', this.seqLen), field('Passes', this.epochs), field('Seed', this.seed), field('Text', this.kind)), this.own),
       el('section', {className: 'lml-do', 'aria-label': 'Let it learn'},
         el('div', {className: 'lmp-line'}, this.learnButton, this.stepButton, field('Learning rate', this.rate), this.resetButton, this.keepButton, canTake ? this.takeButton : ''),
         this.bar, this.refused, this.said,
         el('p', {className: 'lmp-note', id: 'lml-take'}, 'The rate may be changed while it learns; all else begins a new run. ' +
           (canTake ? '“Look into it” hands what it has learned to the playground above. ' : ''), this.motion = el('span'))),
-      el('div', {className: 'lml-two'},
-        part('loss', 'Loss', this.lossAt),
-        part('accuracy', 'Accuracy on held-out text', this.accuracyAt)),
-      this.table,
-      el('div', {className: 'lml-two'},
-        part('sample', 'What it writes', this.sample),
-        part('distance', 'How far back the gradient reaches', this.distanceAt, this.distanceSaid)),
-      part('look', 'Inside, while it reads one sentence', this.lookOf, this.lookAt));
+      this.pictures = el('div', {hidden: true},                       // once there is something to see
+        el('div', {className: 'lml-two'},
+          part('loss', 'Loss', this.lossAt),
+          part('accuracy', 'Accuracy on held-out text', this.accuracyAt)),
+        this.table,
+        el('div', {className: 'lml-two'},
+          part('sample', 'What it writes', this.sample),
+          part('distance', 'How far back the gradient reaches', this.distanceAt, this.distanceSaid)),
+        part('look', 'Inside, while it reads one sentence', this.lookOf, this.lookAt)));
     const tell = () => this.motion.textContent = this.calm.matches ? 'Your system asks for reduced motion: the pictures are drawn when it pauses or ends.' :
       'Esc pauses, too.';
     tell(); this.calm.addEventListener('change', tell);
@@ -244,7 +248,7 @@ export class Learn {
     const start = Math.max(1, ...runs.map(r => Math.max(0, ...r.points.slice(0, 20).map(p => p[1])))), top = Math.min(20, Math.ceil(start));
     this.lossAt.replaceChildren(curves('Loss', runs.map(r => thin(r.points)), {top, ticks: Array.from({length: top + 1}, (_, k) => k).filter(k => k % Math.ceil(top / 5) === 0), xMax}));
     for (const b of [this.keepButton, this.takeButton]) b.disabled = !this.run.points.length;
-    this.resetButton.disabled = !this.worker;
+    this.resetButton.disabled = !this.worker; this.pictures.hidden = !this.info && !this.kept.length;
     if (!everything) return;
     const lines = Object.fromEntries(Object.entries(info?.lines ?? {}).filter(([, v]) => v !== null).map(([k, v]) => [k === 'three' ? `${LINES[k]} ${info.unit}s` : LINES[k], v]));
     this.accuracyAt.replaceChildren(curves('Accuracy on held-out text', runs.map(r => r.accuracies), {top: 1, lines, ticks: [0, 0.25, 0.5, 0.75, 1], xMax}));
