@@ -181,7 +181,7 @@ def opened(browser, runs, tmp_path):
             url = server.__enter__()
         page.on('console', lambda m: reports.append(m.text))
         page.on('pageerror', lambda e: reports.append(str(e)))
-        page.on('request', lambda r: r.url.startswith((url, 'data:')) or reports.append(r.url))
+        page.on('request', lambda r: r.url.startswith((url, 'data:', 'blob:')) or reports.append(r.url))
         page.goto(url)
         page.wait_for_selector('.lmp-bars button')
         return page
@@ -251,7 +251,7 @@ def test_what_is_not_known(opened, runs):
 def test_it_writes_and_never_says_unk(opened, runs):
     page = opened('words', reduced_motion='reduce')
     page.fill('#lmp-length', '300'); page.evaluate("document.querySelector('#lmp-temperature').value = 2")
-    page.get_by_role('button', name='Run').click()
+    page.get_by_role('button', name='Run', exact=True).click()
     assert len(text_of(page)) == 300 and '<unk>' not in text_of(page) and len(set(text_of(page))) > 5
     assert '300 words written at once' in page.text_content('.lmp-said')
 
@@ -267,6 +267,16 @@ def test_a_page_keeps_nothing_of_the_text_open(runs):
     assert page.count('</script>') == 4 and '"\\u003ctags>' in page.replace('\\u003ctags>:', '"\\u003ctags>')
     assert "from './" not in __import__('base64').b64decode(inline_scripts(page_files()).split('"playground.js": "data:text/javascript;base64,')[1].split('"')[0]).decode()
     assert load_run(runs['words'].folder, 'cpu').folder == runs['words'].folder
+
+
+@pytest.mark.parametrize('file', [False, True], ids=['served', 'one file'])
+def test_it_learns_there_too(opened, file):
+    "Beside a run, and from one file without a network: the worker is inside."
+    page = opened('words', file)
+    for k in (1, 2):
+        page.click('.lml-do button >> text="Step"')
+        page.locator('.lml-said', has_text=f'({k} step').wait_for(timeout=20_000)
+    assert not page.text_content('.lml .lmp-refused')
 
 
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
