@@ -1,4 +1,5 @@
 "The page that learns: forward, backward and training in plain JavaScript against PyTorch, in Node; the panel itself in a browser, by keyboard."
+import base64
 import json
 import re
 import shutil
@@ -447,3 +448,21 @@ def test_accessible(opened, axe, scheme):
     assert not violations(page)
     page.set_viewport_size(dict(width=390, height=844))
     assert not violations(page) and page.evaluate('document.documentElement.scrollWidth') <= 390
+
+
+def test_a_page_that_is_one_file_learns_too(browser, tmp_path):
+    "Opened as a file: all scripts in an import map, the worker from a blob."
+    scripts = {f.name: 'data:text/javascript;base64,' + base64.b64encode(re.sub(r"""\b(from |import |import\()(['"])\./""", r'\1\2', f.read_text(encoding='utf-8')).encode()).decode()
+               for f in PAGE.glob('*.js')}
+    data = (ROOT/'docs/playground/models.json').read_text(encoding='utf-8')
+    (tmp_path/'one.html').write_text(f'''<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>One</title><style>{(PAGE/'playground.css').read_text(encoding='utf-8')}</style>
+<div data-models></div><div data-learn></div><script type="application/json" id="lmp-models">{data.replace('<', '&lt;')}</script>
+<script type="importmap">{json.dumps(dict(imports=scripts))}</script><script type="module">import "playground.js"</script>''', encoding='utf-8')
+    page,reports = browser.new_page(),[]
+    page.on('console', lambda m: reports.append(m.text)); page.on('pageerror', lambda e: reports.append(str(e)))
+    page.goto((tmp_path/'one.html').as_uri())
+    page.wait_for_selector('.lml button')
+    small(page)
+    page.click(STEP); page.wait_for_function("/1 step/.test(document.querySelector('.lml-said').textContent)")
+    assert page.locator('.lmp-bars button').count() and not reports
+    page.close()

@@ -175,9 +175,7 @@ export class Learn {
   begin() {                                                           // a worker, if there is none yet
     if (this.wrongRate()) return false;
     if (this.worker) return true;
-    const packed = document.getElementById('lmp-worker')?.textContent;   // a page that is one file carries the worker in it
-    const source = packed ? URL.createObjectURL(new Blob([packed], {type: 'text/javascript'})) : new URL('./worker.js', import.meta.url);
-    this.worker = new Worker(source, {type: 'module'});
+    this.worker = startWorker();
     this.worker.onmessage = ({data}) => ({ready: this.ready, news: this.news, weights: this.weights, refused: this.failed})[data.is].call(this, data);
     this.worker.onerror = () => this.failed({why: 'This browser does not let the page start a worker; serve the folder with “python -m http.server” and open http://localhost:8000.'});
     this.worker.postMessage({order: 'start', settings: this.settings});
@@ -291,6 +289,19 @@ export class Learn {
       el('thead', {}, el('tr', {}, ...['Run', 'Cell', 'Layers', 'Units', 'Rate', 'Row', 'Seed', 'Text', 'Loss', 'Accuracy'].map(h => el('th', {scope: 'col'}, h)))),
       el('tbody', {}, row(this.run, 0), ...this.kept.map((r, k) => row(r, k + 1))))));
   }
+}
+
+// A page that is one file has its scripts in an import map, as data: the worker is put together from there, as one plain script.
+function startWorker() {
+  const map = document.querySelector('script[type="importmap"]');
+  if (!map) return new Worker(new URL('./worker.js', import.meta.url), {type: 'module'});
+  const {imports} = JSON.parse(map.textContent), bytes = name => Uint8Array.from(atob(imports[name].split(',')[1]), c => c.charCodeAt(0));
+  const whole = name => {                                             // a module as a function that returns what it exports: a worker knows no map
+    const text = new TextDecoder().decode(bytes(name)), exported = [...text.matchAll(/^export (?:const|class|function) (\w+)/gm)].map(m => m[1]);
+    return `(() => {${text.replace(/^export /gm, '').replace(/^import (\{[^}]*\}) from '(?:\.\/)?(\w+\.js)';/gm, (_, names, other) => `const ${names} = ${whole(other)};`)}
+return {${exported}};})()`;
+  };
+  return new Worker(URL.createObjectURL(new Blob([whole('worker.js')], {type: 'text/javascript'})));
 }
 
 function packed({shape, values}) {                                     // as models.json has weights, in single precision

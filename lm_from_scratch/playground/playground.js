@@ -440,3 +440,4 @@ async function begin(root) {
 
 const root = document.querySelector('div[data-models]');
 if (root) begin(root);
+if (document.querySelector('div[data-learn]')) import('./learn.js');      // the part that learns, where a page wants it
