@@ -462,10 +462,11 @@ def evaluate(run:_Run, text:_Other=None, part:_Part=None, cache:_Cache2=False,
              device:_Device=None, threads:_Threads=None, json:_Json=False):
     "Score every token once: nats, perplexity, bits a byte."
     _may_end_at_once()
-    from lm_from_scratch.errors import LMError
+    from lm_from_scratch.errors import LMError, check_size
     if cache and dynamic: raise LMError("Name one of --cache and --dynamic.")
     if worst is not None and text is None: raise LMError(
         "--worst needs the lines of a text: name one by --text.")
+    if worst is not None: check_size('--worst', worst)
     _use(threads)
     from lm_from_scratch.runs import load_run
     model = load_run(run, device)

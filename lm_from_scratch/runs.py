@@ -840,7 +840,7 @@ def train_run(
     with new_folder(out, world) as folder, locked(folder, world.first):
         corpus,s,about = _read_one(world, folder, text, s, valid, test, encoding)
         with world.one_for_all():
-            if params:
+            if params is not None:
                 n = n_hidden_for(params, s, len(corpus.vocab))
                 s = replace(s, n_hidden=n, n_emb=None)
             training = Training(folder, s, corpus, device, world)

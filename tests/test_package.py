@@ -1,4 +1,5 @@
 "The wheel: built, put where the repository cannot be seen, and used, with the network cut. The source archive: it has what it takes to build that wheel."
+import os
 import subprocess
 import sys
 import tarfile
@@ -51,7 +52,8 @@ def unpacked(clone, tmp_path_factory):
 def test_source_archive(unpacked, clone):
     "Everything that the package is made of, nothing else, each file as git has it."
     found = {p.relative_to(unpacked).as_posix() for p in unpacked.rglob('*') if p.is_file() and '.egg-info' not in str(p)}
-    package = {p.relative_to(clone).as_posix() for p in (clone/'lm_from_scratch').rglob('*') if p.suffix in ('.py', '.jsonl') or p.parent.name == 'playground' and p.is_file()}
+    package = {p.relative_to(clone).as_posix() for p in (clone/'lm_from_scratch').rglob('*') if p.is_file()}
+    package |= {p.relative_to(clone).as_posix() for f in ('nbs', 'images') for p in (clone/f).rglob('*') if p.suffix in ('.ipynb', '.svg', '.gif', '.png')}
     beside = {'LICENSE', 'README.md', 'CHANGELOG.md', 'CITATION.cff', 'MANIFEST.in', 'constraints.txt', 'pyproject.toml', 'settings.ini', 'setup.py'}
     assert 'lm_from_scratch/course/results/ladder.jsonl' in package and found == package | beside | {'PKG-INFO', 'setup.cfg'}
     assert not [name for name in package | beside if (unpacked/name).read_bytes() != (clone/name).read_bytes()]
@@ -63,12 +65,16 @@ def test_the_archive_builds_the_same_wheel(unpacked, wheel, tmp_path):
     assert not [n for n in here.namelist() if here.read(n) != there.read(n)]
 
 
-def test_wheel_has_what_it_needs(wheel):
+def test_wheel_has_what_it_needs(wheel, clone):
     names = zipfile.ZipFile(wheel).namelist()
     assert 'lm_from_scratch/all.py' in names and 'lm_from_scratch/course/results/ladder.jsonl' in names
-    assert not [n for n in names if n.startswith(('tests', 'nbs', 'docs'))]
+    assert not [n for n in names if n.startswith(('tests', 'nbs', 'docs', 'images'))]
+    assert {'lm_from_scratch/models/human-numbers/model.safetensors', 'lm_from_scratch/models/manual/tokens/valid.tokens', 'lm_from_scratch/playground/playground.js'} <= set(names)
+    nbs = {p.relative_to(clone/'nbs').as_posix() for p in (clone/'nbs').rglob('*.ipynb')} - {'index.ipynb'}
+    found = {n.removeprefix('lm_from_scratch/notebooks/') for n in names if n.startswith('lm_from_scratch/notebooks/')}
+    assert {n for n in found if n.endswith('.ipynb')} == nbs and 'images/batches_marching.gif' in found
     meta = zipfile.ZipFile(wheel).read(next(n for n in names if n.endswith('METADATA'))).decode()
-    for line in ('Requires-Python: >=3.10', 'Requires-Dist: fastai>=', 'License-Expression: Apache-2.0', 'Project-URL: Repository', 'Development Status'):
+    for line in ('Requires-Python: >=3.10', 'Requires-Dist: fastai>=', 'License-Expression: Apache-2.0', 'Project-URL: Repository', 'Provides-Extra: course', 'Development Status'):
         assert line in meta, line
     entry = zipfile.ZipFile(wheel).read(next(n for n in names if n.endswith('entry_points.txt'))).decode()
     assert 'lm-from-scratch = lm_from_scratch.cli:main' in entry
@@ -82,3 +88,7 @@ def test_trains_outside_the_repository(wheel, tmp_path):
     assert not got.returncode, got.stderr
     accuracy,rows = got.stdout.split()
     assert float(accuracy) > .2 and int(rows) > 0
+    def shell(*args): return subprocess.run([sys.executable, '-m', 'lm_from_scratch', *args], capture_output=True, text=True, cwd=tmp_path, env={**os.environ, 'PYTHONPATH': str(site)})
+    got = shell('generate', 'human-numbers', 'one . two .', '--words', '6', '--temperature', '0')
+    assert got.stdout == 'one . two . three . four . five .\n', got.stderr
+    assert shell('notebooks', 'course').returncode == 0 and (tmp_path/'course/solutions/05_lstm.ipynb').is_file() and (tmp_path/'course/images/stream_rows.svg').is_file()
