@@ -732,7 +732,7 @@ def answer(
 ) -> int:      # Exit code
     "Do what a command line says; what is wrong with it is told in one sentence."
     from lm_from_scratch.errors import LMError
-    try: return app(args, standalone_mode=False) or 0
+    try: return app(args, prog_name="lm-from-scratch", standalone_mode=False) or 0
     except LMError as e: said,code = str(e),1
     except (RuntimeError, MemoryError) as e:
         if isinstance(e, RuntimeError) and 'memory' not in str(e): raise

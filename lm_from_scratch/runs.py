@@ -945,7 +945,7 @@ def _corpus_of(folder):
 # %% ../nbs/28_runs.ipynb #runs-resume-2
 def _reopened(folder, s, device, world):
     "A training as it was written down."
-    training = Training(folder, s, open_corpus(folder/'tokens'), device, world)
+    training = Training(folder, s, _corpus_of(folder), device, world)
     training.load()
     return training
 
