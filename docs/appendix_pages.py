@@ -79,6 +79,13 @@ def text_size_table():
                                'peak memory, MB': t.peak_mb, 'a batch, µs': t.batch_us}))
 
 
+def page_size_table():
+    "What the playground's page bears: models by size, in a browser."
+    t = load_results('page_size')
+    return table(pd.DataFrame({'words': t.words.map('{:,}'.format), 'units': t.n_hidden, 'layers': t.n_layers, 'parameters': t.parameters.map('{:,}'.format),
+                               'file, MB': t.mb, 'until it stands, CPU s': t.load_s, 'a step, ms': t.step_ms, 'a search, ms': t.find_ms}))
+
+
 def results_page():
     "The page appendix/results."
     parts = [
@@ -90,7 +97,8 @@ def results_page():
         '## The training loop, timed', "Speed, as a share of the model's own: forward, backward and a fused step. [Training](../../nbs/21_training.ipynb) tells how.", loop_table(), made_by('loop_speed'),
         '## The ladder, timed', 'CPU seconds of one seed of each rung: before the lean loop (commit 717144d), and now.', ladder_cpu_table(), made_by('ladder_cpu'),
         '## Text', "Trainings on the Penn Treebank and on Shakespeare's characters, each for the same CPU seconds. [Texts](../../nbs/38_texts.ipynb) tells how.", table(text_table()), made_by('texts'),
-        '## Text, timed', 'A text of any size, tokenized once into a file. [Tokens](../../nbs/24_tokens.ipynb) tells how.', text_size_table(), made_by('text_size')]
+        '## Text, timed', 'A text of any size, tokenized once into a file. [Tokens](../../nbs/24_tokens.ipynb) tells how.', text_size_table(), made_by('text_size'),
+        '## The playground, timed', "Models of several sizes in the page that `lm-from-scratch play` opens. [Play](../../nbs/41_play.ipynb) tells how.", page_size_table(), made_by('page_size')]
     return '\n\n'.join(parts) + '\n'
 
 

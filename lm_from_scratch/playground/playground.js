@@ -172,7 +172,7 @@ class Playground {
     this.facts.textContent = entry.facts ?? `${plural(entry.parameters, 'parameter')}, trained with seed ${entry.seed} for ${entry.recipe.n_epochs} epochs. ` +
       `Of held-out words, ${(100 * entry.accuracy).toFixed(1)}% are guessed right (${entry.accuracy.toFixed(3)}), without the cache.`;
     this.strips = model.layers.map((_, l) => Object.entries(states).map(([k, title]) => new Strip(k, title, Math.min(model.n_hidden, UNITS))));
-    const task = l => this.strips.length === 1 ? '' : l ? ', which the decoder reads' : ', which reads the words';
+    const task = l => this.strips.length === 1 ? '' : l ? ', which the decoder reads' : `, which reads the ${this.unit}s`;
     const cut = model.n_hidden > UNITS ? `; the first ${UNITS} of its ${model.n_hidden} units are drawn` : '';
     this.inside.replaceChildren(...this.strips.map((strips, l) => el('div', {role: 'group', 'aria-label': `Layer ${l + 1}`},
       el('h4', {}, `Layer ${l + 1}${task(l)}${cut}`), ...strips.map(s => s.node))));
