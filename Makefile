@@ -68,6 +68,8 @@ results: $(STAMP)  ## train ladder, claims and copying, time the LSTM, store the
 	@$(LMFS) copying --recipes borrow --seeds 5 --jobs $(JOBS) --store
 	@$(BIN)/python benchmarks/lstm_speed.py --threads 1 2 --compile --store
 	@$(BIN)/python benchmarks/loop_speed.py --store
+	@$(BIN)/python benchmarks/after_speed.py --store
+	@$(BIN)/python -c "from lm_from_scratch.course.afters import run_afters, results_file; run_afters(cache=results_file('after'))"
 
 images: $(STAMP)  ## draw the figures again
 	@$(BIN)/python -c "from lm_from_scratch.course.figures import draw_all; draw_all('images')"

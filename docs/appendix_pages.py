@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from lm_from_scratch.course.afters import after_table, after_verdicts, chars_table, counted_table
 from lm_from_scratch.course.claims import show_claim
 from lm_from_scratch.course.copies import adapted_table, copying_table
 from lm_from_scratch.course.experiments import load_results, load_rows, results_file
@@ -86,6 +87,17 @@ def page_size_table():
                                'file, MB': t.mb, 'until it stands, CPU s': t.load_s, 'a step, ms': t.step_ms, 'a search, ms': t.find_ms}))
 
 
+def after_speed_tables():
+    "A scan as a multiple of nn.GRU's time, by length; milliseconds for one more word, by how many stand before it."
+    t = load_results('after_speed')
+    found = []
+    for what, column, form in (('scan', 'ratio', '{:.2f}'), ('word', 'ms', '{:,.1f}')):
+        of = t[t.what == what].assign(ms=1000*t.seconds)
+        wide = of.pivot(index='name', columns='length', values=column).loc[list(of.name.unique())]
+        found.append(table(wide.map(form.format).rename(columns=str).reset_index().rename(columns=dict(name=f'{what}, length'))))
+    return found
+
+
 def results_page():
     "The page appendix/results."
     parts = [
@@ -98,7 +110,11 @@ def results_page():
         '## The ladder, timed', 'CPU seconds of one seed of each rung: before the lean loop (commit 717144d), and now.', ladder_cpu_table(), made_by('ladder_cpu'),
         '## Text', "Trainings on the Penn Treebank and on Shakespeare's characters, each for the same CPU seconds. [Texts](../../nbs/38_texts.ipynb) tells how.", table(text_table()), made_by('texts'),
         '## Text, timed', 'A text of any size, tokenized once into a file. [Tokens](../../nbs/24_tokens.ipynb) tells how.', text_size_table(), made_by('text_size'),
-        '## The playground, timed', "Models of several sizes in the page that `lm-from-scratch play` opens. [Play](../../nbs/41_play.ipynb) tells how.", page_size_table(), made_by('page_size')]
+        '## The playground, timed', "Models of several sizes in the page that `lm-from-scratch play` opens. [Play](../../nbs/41_play.ipynb) tells how.", page_size_table(), made_by('page_size'),
+        '## What came after', 'The models of chapter 14: on Human Numbers at equal size, how far they count on, the verdicts. [What came after, measured](../../nbs/39_afters.ipynb) tells how.',
+        *map(table, (after_table(), counted_table(), after_verdicts(), chars_table())), made_by('after'),
+        '## What came after, timed', "A scan, forward and backward, as a multiple of `nn.GRU`'s time; then one more word, in milliseconds. [What became of it?](../../nbs/14_after.ipynb) tells how.",
+        *after_speed_tables(), made_by('after_speed')]
     return '\n\n'.join(parts) + '\n'
 
 

@@ -33,6 +33,7 @@ FLOORS = dict(
              inspection="gates and states of a trained model, word by word",
              text="corpora in parts, every token scored once, cache and dynamic evaluation",
              awd="the rest of AWD-LSTM and its relatives, piece by piece (optional)",
+             after="attention out of the cache, a small GPT, recurrences that run as a scan",
              training="`Learner` set-up and fair comparisons"),
         dict(scale="one training in several processes, and what a step costs"),
         dict(runs="a training as a folder: begun, gone on with, judged, made to write"),
@@ -47,11 +48,12 @@ FLOORS = dict(
         dict(claims="sentences as comparisons over seeds",
              copies="the ways of training that chapter 10 compares"),
         dict(texts="every training on real text, by the budget"),
-        dict(figures="every picture of the course")],
+        dict(figures="every picture of the course",
+             afters="the models of chapter 14 at equal size and at equal time")],
     check=[
         dict(core="what a checker is made of; exercises from errata"),
         dict.fromkeys(('data', 'state', 'multilayer'), CHECKER),
-        dict.fromkeys(('nword', 'every_word', 'lstm', 'gru', 'normalization', 'regularization', 'weight_tying', 'copying', 'generation', 'text'), CHECKER)],
+        dict.fromkeys(('nword', 'every_word', 'lstm', 'gru', 'normalization', 'regularization', 'weight_tying', 'copying', 'generation', 'text', 'after'), CHECKER)],
     faces=[
         dict(all="what a user wants at once", cli="the command line"),
         dict(__main__="`python -m lm_from_scratch`, the same")])

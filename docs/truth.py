@@ -261,7 +261,7 @@ def pages():
     return [*sorted((root/'nbs').glob('*.ipynb')), *sorted((root/'nbs/solutions').glob('*.ipynb')), *sorted((root/'docs/appendix').glob('*.md'))]
 
 
-TABLES = 'ladder_table', 'show_claim', 'claims_table', 'contestants_table', 'copying_table', 'adapted_table', 'load_results', 'contents', 'text_table', 'gains_table', 'text_ratio'
+TABLES = 'ladder_table', 'show_claim', 'claims_table', 'contestants_table', 'copying_table', 'adapted_table', 'load_results', 'contents', 'text_table', 'gains_table', 'text_ratio', 'after_table', 'counted_table', 'chars_table', 'after_verdicts'
 
 
 def drawn_from_results(code):
@@ -304,8 +304,9 @@ def _names():
     import pandas as pd
     from IPython.display import Markdown
     from lm_from_scratch import all as everything
-    from lm_from_scratch.course import copies, notebooks, texts
-    return {**vars(everything), **vars(notebooks), **{n: getattr(texts, n) for n in texts.__all__}, 'pd': pd, 'Markdown': Markdown, 'copies': copies, 'texts': texts}
+    from lm_from_scratch.course import afters, copies, notebooks, texts
+    theirs = {n: getattr(m, n) for m in (texts, afters) for n in m.__all__}
+    return {**vars(everything), **vars(notebooks), **theirs, 'pd': pd, 'Markdown': Markdown, 'copies': copies, 'texts': texts, 'afters': afters}
 
 
 def main():

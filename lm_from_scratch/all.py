@@ -27,6 +27,7 @@ from .generation import *
 from .inspection import *
 from .text import *
 from .awd import *
+from .after import *
 from .scale import *
 from .settings import *
 from .runs import *
@@ -64,6 +65,10 @@ moving_dataloaders MovingDL Rewrite Habits borrow trade_before trade_words Forge
 read_rows count_on count_right read_number write_words word_roles accuracy_by oracle_guesses
 warm_hits cache_guesses dynamic_guesses
 
+attend attention_guesses Attention AttentiveLSTM Block GPTLayers looks_ahead
+MinGRUCell MinLSTMCell ScanRecurrent scan_loop scan_pairs scan_log
+
+ScaledEmbedding EmbeddingDropout LockedDropout DropLSTM SampledDecoder BFloat16Decoder bfloat16_gain
 ScaledEmbedding EmbeddingDropout LockedDropout DropLSTM Mogrifier SampledDecoder BFloat16Decoder bfloat16_gain
 start_small count_words sample_softmax decode_past exchange_train VaryingDL PartialShuffleDL OverlapDL prime_below
 ScaleByLength AveragedSGD NoisyWords PastDecode CpuBudget ByTheClock fit_for

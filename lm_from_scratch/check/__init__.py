@@ -13,3 +13,4 @@ from .weight_tying import *
 from .copying import *
 from .generation import *
 from .text import *
+from .after import *

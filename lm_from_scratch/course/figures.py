@@ -834,6 +834,100 @@ def _penalties(c):
         c.text(532, y-4, 'mean of', 'muted', 17)
         c.text(532, y-30, s, size=18)
 
+# %% ../../nbs/36_figures.ipynb #figures-after-01
+_READ = ('six','thousand','one','.','six')
+_SHARES = (.82,.05,.05,.08)  # of the places before the last
+
+FIGURES['cache_as_attention'] = dict(
+    caption="The cache as attention. The state now is a *query*; it is compared with "
+            "every earlier state, a *key*. The words that came next are the *values*, "
+            "and the better a key fits, the larger the share of its value.",
+    alt="The words six, thousand, one, dot, six, with a state above each, a circle; "
+        "arrows lead from state to state. From the last state, the query, dashed lines "
+        "go to the four states before it, the keys. Above each key a bar shows its "
+        "share: the first is nearly full, the others are low. Above the bars, the words "
+        "that came next, the values: thousand, one, dot, six. An arrow leads from them "
+        "to a prediction, a box with a bar chart: thousand.")
+
+# %% ../../nbs/36_figures.ipynb #figures-after-02
+@draws('cache_as_attention', 430)
+def _cache_as_attention(c, x0=68, step=115):
+    xs = [x0+step*i for i in range(5)]
+    states = [c.hidden(x,130,f'$h_{i+1}$') for i,x in enumerate(xs)]
+    for s,w in zip(states, _READ): c.line(c.token(s.x,45,w).top, s.bottom, role='i_h')
+    for a,b in zip(states, states[1:]): c.line(a.right, b.left, role='h_h')
+    for s in states[:-1]:
+        c.line(states[-1].top, (xs[-1],200), (s.x,200), s.top, role='ink', lw=1.5,
+               ls=(0,(4,3)))
+    c.text(xs[-1], 222, 'query')
+    c.text(x0+1.5*step, 182, 'keys', 'muted', 17)
+    _found(c, xs)
+
+# %% ../../nbs/36_figures.ipynb #figures-after-03
+def _found(c, xs, y=232, full=92):
+    "The share of each place as a bar, the word that came next above it, their mean."
+    for x,share,w in zip(xs, _SHARES, _READ[1:]):
+        c.box(x, y+full/2, 44, full, '', 'muted', r=2, part=.05, lw=1)
+        c.ax.bar(x, full*share, 44, y, color=c.pal['h_h'], zorder=4)
+        c.token(x, 366, w, 'i_h')
+    c.text(xs[0]+1.5*(xs[1]-xs[0]), 410, 'values', 'muted', 17)
+    o = c.output(xs[-1]-6, 300, '')
+    c.line((xs[3]+40,366), (o.x,366), o.top, role='h_o')
+    c.text(o.x, 258, 'thousand', mono=True, size=18)
+
+# %% ../../nbs/36_figures.ipynb #figures-after-06
+FIGURES['scan_tree'] = dict(
+    caption="A scan over eight steps takes three rounds. In each round every place is "
+            "joined with one to its left: the neighbour first, then the place two "
+            "steps away, then four. All joints of a round can be made at once.",
+    alt="Four rows of eight circles. The lowest row holds the shares of the steps 1 to "
+        "8. In the next row each circle is fed from the circle below it and from that "
+        "one's neighbour on the left; in the row above from below and from two places "
+        "to the left; in the top row from below and from four places to the left. The "
+        "circles of the top row are the states h 1 to h 8.")
+
+# %% ../../nbs/36_figures.ipynb #figures-after-07
+@draws('scan_tree', 400)
+def _scan_tree(c, x0=40, step=62, y0=52, rise=98):
+    rows = [[c.op(x0+step*i, y0+rise*r, '', r=17) for i in range(8)] for r in range(4)]
+    for r,(low,high) in enumerate(zip(rows, rows[1:])):
+        for i,(a,b) in enumerate(zip(low, high)):
+            c.line(a.top, b.bottom, role='muted', head=False, lw=1.5)
+            if i >= 2**r: c.line(low[i-2**r].top, b.bottom, role='h_h', lw=2.5)
+    for i in range(8):
+        c.text(rows[0][i].x, y0, str(i+1), size=17)
+        c.text(rows[3][i].x, y0+3*rise, f'$h_{i+1}$', size=19)
+    for r,s in enumerate(('1 step','2 steps','4 steps','8 steps')):
+        c.text(x0+step*7+32, y0+rise*r, s, 'muted', 18, ha='left')
+
+# %% ../../nbs/36_figures.ipynb #figures-after-10
+FIGURES['state_sizes'] = dict(
+    caption="What is carried after eight words, with five units: a vector, in LSTM, "
+            "GRU and minGRU; a square, in linear attention and its kin; a key and a "
+            "value for each word, in attention.",
+    alt="Three pictures. Left, one column of five cells: a vector. In the middle, a "
+        "square of five by five cells: a matrix. Both are marked: as large after any "
+        "word. Right, eight columns of five cells for keys and below them eight columns "
+        "of five cells for values, one column for each word, and an arrow to the right: "
+        "it grows.")
+
+# %% ../../nbs/36_figures.ipynb #figures-after-11
+@draws('state_sizes', 380)
+def _state_sizes(c, s=22):
+    def cells(x, y, cols, role): # upper left corner
+        c.grid(x, y, [['']*cols]*5, w=s, h=s, role=lambda i,j: role)
+    cells(58, 255, 1, 'h_h')
+    cells(158, 255, 5, 'h_h')
+    cells(345, 320, 8, 'i_h')
+    cells(345, 190, 8, 'h_o')
+    c.text(69, 345, 'vector')
+    c.text(213, 345, 'matrix')
+    c.text(433, 345, 'keys and values')
+    for x in (69,213): c.text(x, 42, 'stays', 'muted', 18)
+    c.line((345,60), (545,60), role='muted')
+    c.text(445, 38, 'grows with each word', 'muted', 18)
+    for y,w in ((265,'keys'),(135,'values')): c.text(535, y, w, 'muted', 17, ha='left')
+
 # %% ../../nbs/36_figures.ipynb #figures-ladder-01
 class _Measured(NamedTuple):
     "What one bar shows."
