@@ -278,6 +278,7 @@ def _settings(size, preset, config, flags):
     if all(values.get(k) is None for k in BUDGETS): values['minutes'] = 5.
     return settings_from(values, config or 'settings')
 
+# %% ../nbs/29_cli.ipynb #cli-parse-2
 def _amount(text):
     "A number of parameters: 2650000, 2.65M or 800k."
     from lm_from_scratch.errors import LMError

@@ -10,7 +10,7 @@ __all__ = ['VERSION', 'ADAM', 'MEASURED', 'JUDGED', 'SAVED', 'ABOUT', 'build_mod
            'weights_of', 'check_weights', 'put_weights', 'shipped', 'find_run', 'versions_now', 'read_config',
            'files_of', 'check_files', 'read_corpus', 'choose_device', 'computes_alike', 'Place', 'rate_at', 'Training',
            'beginning', 'no_unknown', 'read_history', 'curve', 'locked', 'own_device', 'train_run', 'new_folder',
-           'resume_run', 'Run', 'load_run', 'continue_texts', 'written', 'choices', 'write_readme']
+           'resume_run', 'Run', 'load_run', 'continue_texts', 'check_stop', 'written', 'choices', 'write_readme']
 
 # %% ../nbs/28_runs.ipynb #runs-imp
 import difflib,hashlib,json,math,os,signal,threading,time
@@ -199,6 +199,7 @@ def weights_of(model):
         seen.add(id(p))
     return found
 
+# %% ../nbs/28_runs.ipynb #runs-weights-2
 def check_weights(model, tensors, path) -> dict: # its own, by name
     "Refuse weights of other sizes, before anything is made for them."
     own = weights_of(model)
@@ -238,8 +239,7 @@ def find_run(
     if str(run) in found: return found[str(run)]
     near = difflib.get_close_matches(str(run).lower(), found, 1)
     if near: raise TextFileError(
-        f"There is no run at {folder}; did you mean {near[0]!r}, which comes with the "
-        "package?")
+        f"There is no run at {folder}; did you mean {near[0]!r} of the package?")
     raise TextFileError(f"There is no run at {folder}; `lm-from-scratch train TEXT "
                         f"--out {folder}` makes one, `lm-from-scratch models` lists "
                         "those that come with the package.")
@@ -290,6 +290,7 @@ def _stamp(file):
     return dict(path=str(Path(file).resolve()), bytes=stat.st_size,
                 changed=stat.st_mtime_ns, sha256=sha.hexdigest())
 
+# %% ../nbs/28_runs.ipynb #runs-text-2
 def check_files(stamps):
     "Refuse to go on where a text is another one; what is gone is not needed."
     for old in stamps if isinstance(stamps, list) else []:
@@ -500,9 +501,7 @@ def load(self:Training):
 def _put_rest(self:Training, groups, about, path):
     try:
         self.place = Place(**about)
-        if not all(v is None or isinstance(v, (int, float)) for v in about.values()):
-            raise ValueError
-        torch.Generator().set_state(groups['random']['cpu'])  # is it one?
+        _check_place(self.s, about, groups)
         self.opt.state.clear()
         for i,p in enumerate(self.params):
             if f'{i}.step' not in groups['adam']: continue
@@ -511,10 +510,6 @@ def _put_rest(self:Training, groups, about, path):
             self.opt.state[p] = {k: t.to(self.device) if t.dim() else t
                                  for k,t in own.items()}
         h = tuple(t.to(self.device) for _,t in sorted(groups['state'].items()))
-        n = 2 if self.s.rnn == 'lstm' else 1
-        sizes = {(t.dim(), t.shape[0], t.shape[-1]) for t in h if t.dim()}
-        if h and (len(h) != n or sizes != {(3, self.s.n_layers, self.s.n_hidden)}):
-            raise ValueError
         h = tuple(t[..., self.rows.own, :] for t in h)
         self.model.h = None if not h else h if len(h) > 1 else h[0]
         self.random = self._own_dice(groups['random'])
@@ -523,6 +518,17 @@ def _put_rest(self:Training, groups, about, path):
     except (TypeError, KeyError, ValueError, RuntimeError) as e:
         raise LMError(f"{path} does not hold a training: it is of another kind, or of "
                       "another version.") from e
+
+# %% ../nbs/28_runs.ipynb #runs-check-place
+def _check_place(s, about, groups):
+    "Refuse numbers, random states and carried states that are none."
+    fine = all(v is None or isinstance(v, (int, float)) for v in about.values())
+    torch.Generator().set_state(groups['random']['cpu'])  # says itself if it is none
+    h = list(groups['state'].values())
+    size = s.n_layers,s.n_hidden
+    fits = all(t.dim() == 3 and (len(t), t.shape[-1]) == size for t in h)
+    if not fine or not fits or len(h) not in (0, 2 if s.rnn == 'lstm' else 1):
+        raise ValueError
 
 # %% ../nbs/28_runs.ipynb #runs-save3
 @patch
@@ -644,6 +650,7 @@ def _told(row): # all that the curve and the best need
     return all(isinstance(row.get(k), (int, float))
                for k in ('step', 'tokens', 'train_loss', 'valid_loss'))
 
+# %% ../nbs/28_runs.ipynb #runs-history-3
 @patch
 def tell(self:Training, row):
     "Add a line to the history; what a killed training told after this step goes."
@@ -915,9 +922,6 @@ def resume_run(
     with world.one_for_all():
         folder = find_run(folder)
         config = read_config(folder)
-        if not (folder/'last.safetensors').is_file(): raise TextFileError(
-            f"There is no file at {folder}/last.safetensors: the run has its weights, "
-            "but no training to go on with; begin a new one with `--out`.")
         check_files(config.get('text', {}).get('files', []))
         s = config['settings']
         if more: s = check_settings(replace(s, **dict.fromkeys(BUDGETS) | more))
@@ -934,6 +938,9 @@ def resume_run(
 # %% ../nbs/28_runs.ipynb #runs-resume-3
 def _corpus_of(folder):
     "The text of a run, to train on."
+    if not (folder/'last.safetensors').is_file(): raise TextFileError(
+        f"There is no file at {folder}/last.safetensors: the run has its weights, but "
+        "no training to go on with; begin a new one with `--out`.")
     recipe = read_json(folder/'tokens'/'corpus.json')
     if 'train' not in (recipe.get('parts') or {}): raise LMError(
         f"{folder} keeps no training text, so nothing can be gone on with: begin a new "
@@ -1075,9 +1082,7 @@ def continue_texts(
     check_size('n_words', n_words)
     check_sampling(temperature, top_k, top_p)
     if not texts: raise EmptyText("There is no text to continue.")
-    if stop is not None and stop not in vocab: raise UnknownWord(
-        f"The model never writes {stop!r}, so it would not stop there: name one of its "
-        "tokens.")
+    check_stop(stop, vocab)
     model,states,scores = unwrapped(model),[],[]
     for text in texts:
         reader = Reader(model)
@@ -1086,6 +1091,13 @@ def continue_texts(
     rng = None if seed is None else torch.Generator().manual_seed(int(seed))
     settings = temperature,top_k,top_p
     yield from _side_by_side(model, vocab, states, scores, n_words, settings, rng, stop)
+
+# %% ../nbs/28_runs.ipynb #runs-stop
+def check_stop(stop, vocab):
+    "Refuse a word to stop at that is never written."
+    if stop is not None and stop not in vocab: raise UnknownWord(
+        f"The model never writes {stop!r}, so it would not stop there: name one of its "
+        "tokens.")
 
 # %% ../nbs/28_runs.ipynb #runs-write2
 def _side_by_side(model, vocab, states, scores, n_words, settings, rng, stop):

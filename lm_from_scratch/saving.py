@@ -19,6 +19,8 @@ from torch import nn
 from fastai.basics import *
 from fastai.callback.all import *
 from fastcore.test import *
+
+# %% ../nbs/42_saving.ipynb #sav-imp2
 from .errors import *
 from .settings import *
 from .data import *
@@ -58,8 +60,8 @@ def _model_settings(model):
     tables = nn.Embedding, ScaledEmbedding, EmbeddingDropout
     if layers is None or type(decoder) not in (nn.Linear, SampledDecoder) or (
         type(emb) not in tables): raise LMError(
-        f"SaveRun keeps a LanguageModel of the layers {', '.join(LAYERS)}, and this is "
-        "another architecture; keep its weights by `learn.save`.")
+        f"SaveRun keeps a LanguageModel of {', '.join(LAYERS)}; this is another "
+        "architecture: use `learn.save`.")
     rnn = model.rnn
     return dict(**layers, n_hidden=decoder.in_features, n_layers=rnn.num_layers,
                 n_emb=emb.embedding_dim, tie_weights=decoder.weight is emb.weight,
@@ -77,8 +79,8 @@ def settings_of(
     fines = [cb for cb in learn.cbs if isinstance(cb, ActivationRegularizer)]
     for cb in fines: s.update(alpha=float(cb.alpha), beta=float(cb.beta))
     vocab,dl = learn.dls.vocab,learn.dls.train
-    s.update(tokens=getattr(vocab, 'kind', None) or 'words', eos=getattr(vocab, 'eos', None),
-             bs=dl.bs, seq_len=dl.seq_len)
+    s.update(tokens=getattr(vocab, 'kind', None) or 'words',
+             eos=getattr(vocab, 'eos', None), bs=dl.bs, seq_len=dl.seq_len)
     if learn.opt is not None:
         how = learn.opt.hypers[-1]
         s.update(lr=float(how['lr']), wd=float(how.get('wd', 0.)))
@@ -99,7 +101,7 @@ def _check_twin(model, s, n_words):
             found = scores_of(m(x.to(m.i_h.weight.device))).cpu()
     if not torch.allclose(expected, found.float(), atol=1e-3): raise LMError(
         "SaveRun cannot keep this model: one that is built from its sizes gives other "
-        "scores; keep its weights by `learn.save`.")
+        "scores; use `learn.save`.")
 
 # %% ../nbs/42_saving.ipynb #sav-words
 def tokenizer_of(
@@ -128,9 +130,10 @@ def _write_held_out(folder, ids, tokenizer):
         text = tokenizer.decode(ids).encode()
         about = dict(characters=len(text.decode()), bytes=len(text),
                      sha256=hashlib.sha256(text).hexdigest())
-    about['sha256'] = about['sha256'] or hashlib.sha256(ids.numpy().tobytes()).hexdigest()
+    raw = ids.numpy()
+    if not about['sha256']: about['sha256'] = hashlib.sha256(raw.tobytes()).hexdigest()
     folder.mkdir(exist_ok=True)
-    write_whole(folder/'valid.tokens', ids.numpy().astype(width).tobytes())
+    write_whole(folder/'valid.tokens', raw.astype(width).tobytes())
     write_json(folder/'valid.json', dict(
         format='lm_from_scratch tokens', version=TOKENS_VERSION,
         dtype=np.dtype(width).name, tokenizer=tokenizer.hash,
@@ -154,9 +157,9 @@ class SaveRun(Callback):
             e.args = (str(e).split('\n\t')[-1],)
             raise
     def before_fit(self):
-        looking = hasattr(self.learn, 'lr_finder') or hasattr(self.learn, 'gather_preds')
-        self.run = not looking
-        if looking: return
+        looks = 'lr_finder', 'gather_preds'  # they look, and train nothing
+        self.run = not any(hasattr(self.learn, s) for s in looks)
+        if not self.run: return
         ids,s = _held_out_ids(self.dls),settings_of(self.learn)
         self.keep = s = check_settings(replace(s, epochs=float(self.n_epoch)))
         self.since = time.monotonic()
