@@ -133,8 +133,9 @@ def mend_all(folder):
 
 
 def zipped(folder, path):
-    "The archive: its kind first, unpacked; times that are always the same."
-    names = ['mimetype', *sorted(f.relative_to(folder).as_posix() for f in folder.rglob('*') if f.is_file() and f.name != 'mimetype' and f.suffix != '.epub')]
+    "The archive: its kind first, unpacked, then what the manifest names; times that are always the same."
+    listed = re.findall(r'<item [^>]*?href="([^"]+)"', (folder/'content.opf').read_text(encoding='utf-8'))
+    names = ['mimetype', 'META-INF/container.xml', 'content.opf', *sorted(set(listed))]
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, 'w') as z:
         for name in names:

@@ -259,7 +259,7 @@ def _last_prediction(model, x):
 # %% ../nbs/22_inspection.ipynb #why-embedded
 @contextmanager
 def _words_as(model, change):
-    "While it lasts, `change(k, word)` stands in for the k-th word embedded, (bs, n_emb)."
+    "For a while `change(k, word)` stands in for the k-th word's vectors (bs, n_emb)."
     k = 0
     def swap(module, args, out):
         nonlocal k

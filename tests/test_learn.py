@@ -258,7 +258,7 @@ def opened(browser, site):
     assert not reports
 
 
-LEARN,STEP,RESET,KEEP,TAKE = '.lml .lmp-main',*(f'.lml-do button >> text="{t}"' for t in ('Step', 'Reset', 'Keep this run', 'Look into it'))
+LEARN,STEP,RESET,KEEP,TAKE = '.lml .lmp-main',*(f'.lml-do button >> text="{t}"' for t in ('Step', 'Reset', 'Keep to compare', 'Look into it'))
 def said(page): return page.text_content('.lml-said')
 def steps_of(page): return int(re.search(r'([\d,]+) steps?\)', said(page))[1].replace(',', ''))
 def press(page, text, key='Enter'):
@@ -298,7 +298,7 @@ def test_learning_by_keyboard(opened):
     assert any('Size of the gradient' in t and '15: ' in t for t in labels) and sum('gate' in t for t in labels) == 2
     assert len(page.text_content('.lml-sample').split()) == 56 and 'eight thousand' in page.text_content('.lml-look').lower() + page.text_content('#lml-h-look ~ p')
     # keep, and begin another
-    press(page, 'Keep this run')
+    press(page, 'Keep to compare')
     assert page.locator('.lml table tbody tr').count() == 2
     press(page, 'Reset')
     assert 'Nothing learned' in said(page)

@@ -109,7 +109,7 @@ export class Learn {
     this.learnButton = button('Learn', () => this.running ? this.pause() : this.learn(), {className: 'lmp-main'});
     this.stepButton = button('Step', () => this.stepOnce());
     this.resetButton = button('Reset', () => { this.stop(); this.blank(); });
-    this.keepButton = button('Keep this run', () => this.keep());
+    this.keepButton = button('Keep to compare', () => this.keep());
     this.takeButton = button('Look into it', () => this.worker.postMessage({order: 'weights'}), {'aria-describedby': 'lml-take'});
     this.refused = el('p', {className: 'lmp-refused', role: 'alert'});
     this.said = el('p', {className: 'lml-said', role: 'status'});
