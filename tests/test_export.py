@@ -123,6 +123,16 @@ def test_a_model_of_another_kind_is_told(layers):
     with pytest.raises(LMError, match='not NoneType'): plain(Dropout())
 
 
+@pytest.mark.filterwarnings('ignore')
+def test_where_pytorch_has_no_way_out():
+    "What the notebook says of `torch.jit.script` and of lengths in `torch.export`; where a newer PyTorch can do it, say so there and write more."
+    step, bs, length = Step(Fake().plain), torch.export.Dim('bs'), torch.export.Dim('length')
+    inputs = torch.zeros(3, 5, dtype=torch.long), *(torch.zeros(1, 3, 12) for _ in 'hc')
+    with pytest.raises(Exception, match="variable number of arguments"): torch.jit.script(step)
+    with pytest.raises(Exception, match='specialized it to be a constant'):
+        torch.export.export(step, inputs, dynamic_shapes=({0: bs, 1: length}, ({1: bs}, {1: bs})))
+
+
 # ---- a run, to files and back
 
 @pytest.fixture(scope='module')
