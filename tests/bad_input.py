@@ -297,7 +297,7 @@ def slug(c): return re.sub(r'\W+', '-', f'{c.line} {c.wrong}')[:60]
 def page(cases):
     "The page: what is typed, what is wrong, what is said."
     lines = ['# Bad input', f'> {len(cases)} command lines that are wrong, and the sentence that each gets; nothing is written.', '',
-             'Each row is a test: it is typed in a folder that holds `my.txt`, a text, and `run`, a model of it. The exit code is not 0, what is said is one sentence, no stack of Python is shown, '
+             'Each row is a test: it is typed in a folder that holds `my.txt`, a text, and `run/`, a model of it. The exit code is not 0, what is said is one sentence, no stack of Python is shown, '
              'and the folder holds afterwards what it held before. This page is written from the list of the tests, by `python tests/bad_input.py --store`.']
     for group in dict.fromkeys(c.group for c in cases):
         lines += ['', f'## {group}', '', '| typed | what is wrong | what is said |', '|---|---|---|']

@@ -74,4 +74,4 @@ def test_the_session_is_what_was_recorded():
     assert not re.search(r'Traceback|/tmp/|/home/|/work/', session.page(kept)) and rows[0]['out'].startswith('one . two . three . four .')
     for r in rows:
         if 'No such command' in r['out']: pytest.skip(f"NOT TESTED: `{r['command']}` in the session (it was recorded without that command: python docs/session.py --store)")
-        assert r['code'] == 0, r['command']
+        assert r['code'] in (0, 130, -2), r['command']          # 130 and -2: it waited until Ctrl-C
