@@ -53,7 +53,7 @@ FLOORS = dict(
     check=[
         dict(core="what a checker is made of; exercises from errata"),
         dict.fromkeys(('data', 'state', 'multilayer'), CHECKER),
-        dict.fromkeys(('nword', 'every_word', 'lstm', 'gru', 'normalization', 'regularization', 'weight_tying', 'copying', 'generation', 'text', 'after'), CHECKER)],
+        dict.fromkeys(('nword', 'every_word', 'lstm', 'gru', 'normalization', 'regularization', 'weight_tying', 'copying', 'generation', 'text', 'scale', 'after'), CHECKER)],
     faces=[
         dict(all="what a user wants at once", cli="the command line"),
         dict(__main__="`python -m lm_from_scratch`, the same")])

@@ -1,7 +1,10 @@
 "What the tests of chapter 13 run in several processes: one launch, many cases."
+import os
+import shutil
 from pathlib import Path
 
 import torch
+from fastai.callback.core import Callback
 from fastai.callback.rnn import ModelResetter
 from fastai.metrics import Perplexity, accuracy
 
@@ -12,7 +15,7 @@ from lm_from_scratch.errors import LMError
 from lm_from_scratch.multilayer import LanguageModel
 from lm_from_scratch.runs import resume_run, train_run
 from lm_from_scratch.scale import ParallelModel, Together, evaluate_together, follow
-from lm_from_scratch.text import TokenPerplexity, evaluate_cache, open_corpus
+from lm_from_scratch.text import TokenPerplexity, evaluate_cache, open_corpus, text_corpus
 from lm_from_scratch.training import lm_learner
 
 BS = 12                                                                # rows: of 1, 2 and 3 processes
@@ -93,7 +96,7 @@ def trainings(world, folder):
     half = run(world, folder/'half', stop_in_the_last(world))
     found = dict(finished=(whole.finished, half.finished), history=told(whole))
     if world.first:
-        for name in ('alone', 'other'): __import__('shutil').copytree(folder/'half', folder/name)
+        shutil.copytree(folder/'half', folder/'alone')
     world.told(None)
     found['gone on'] = told(resume_run(folder/'half', device='cpu', world=world))
     return found
@@ -113,6 +116,21 @@ def learner(world, wrap=False):
                        params=torch.cat([p.detach().flatten() for p in learn.model.parameters()]), whole=len(learn.dls.train.one_batch()[0]))
 
 
+def launched(world):
+    "As a launcher sets it: fastai looks at the variables, and gathers numbers on its own; and without our callback it reads all of the text."
+    os.environ.update(RANK=str(world.rank), WORLD_SIZE=str(world.size))
+    try:
+        learn, found = learner(world)
+        learn.remove_cb(Together)
+        read = []
+        class Count(Callback):
+            def before_batch(self): read.append(len(self.xb[0]))
+        with learn.no_bar(), learn.no_logging(): learn.fit(1, .01, cbs=Count())
+        return dict(found, read=read, own=[c.__class__.__name__ for c in learn.cbs])
+    finally:
+        for k in ('RANK', 'WORLD_SIZE'): del os.environ[k]
+
+
 def readings(world):
     torch.manual_seed(3)
     ids = text(300).ids
@@ -128,7 +146,7 @@ def pages(world, folder):
     if world.first:
         (folder/'text.txt').write_text(TEXT*600)
         run_text = dict(kind='chars', folder=folder/'tokens', valid_pct=.01)
-        __import__('lm_from_scratch.text').text.text_corpus(folder/'text.txt', **run_text)
+        text_corpus(folder/'text.txt', **run_text)
     world.told(None)
     ids = open_corpus(folder/'tokens').ids
     total = sum(int(part.long().sum()) for part in ids.split(2**18))   # every page is read
@@ -143,9 +161,11 @@ def pages(world, folder):
 
 def jobs(world, device, folder):
     "All of it: one launch, for an import takes longer than what is tested."
-    found = dict(cases=cases(world, device))
+    found = dict(cases=cases(world, device), device=device)
     if device != 'cpu': return found
-    found |= dict(refused=refusals(world, folder), runs=trainings(world, folder), read=readings(world), learner=learner(world)[1])
-    if world.size == 2: found |= dict(wrapped=learner(world, wrap=True)[1])
+    found |= dict(read=readings(world), learner=learner(world)[1])
+    if world.size == 3: return found
+    found |= dict(runs=trainings(world, folder))
+    if world.size == 2: found |= dict(refused=refusals(world, folder), wrapped=learner(world, wrap=True)[1], launched=launched(world))
     if world.size == 2 and Path('/proc/self/smaps').exists(): found |= dict(pages=pages(world, folder))
     return found

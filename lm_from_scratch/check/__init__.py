@@ -13,4 +13,5 @@ from .weight_tying import *
 from .copying import *
 from .generation import *
 from .text import *
+from .scale import *
 from .after import *
