@@ -63,10 +63,9 @@ _SIZES = (200, 10_000, 2), (200, 1000, 2), (400, 50_000, 1)
 def _share_wrongs(n, V, L): # fault → the share that it gives
     return {"this is the share of the layers.": 8*n*L/(V + 8*n*L),
             "this is per cent; a share lies between 0 and 1.": 100*V/(V + 8*n*L),
-            "an LSTM has four gates, and each has weights for the input and for the "
-            "state: 8·n², not 4·n².": V/(V + 4*n*L),
+            "half of the layers' work is missing: each of them has four gates, and a gate "
+            "has weights for the input and for the state.": V/(V + 4*n*L),
             "this is for a plain RNN: 2·n². An LSTM has four gates.": V/(V + 2*n*L),
-            "the layers are counted once; there are several.": V/(V + 8*n),
             "this is how many times the layers' work; the share is of all.": V/(8*n*L)}
 
 # %% ../../nbs/solutions/13_scale.ipynb #s13-3c
@@ -198,7 +197,7 @@ def ring_bytes(
     f, # `f(ranks, size)` → bytes that each process sends
 ):
     "Check what a process sends until all have the sum."
-    for ranks,size in ((2, 1000), (8, 4096), (64, 1e6), (1, 500)):
+    for ranks,size in ((8, 4096), (64, 1e6), (2, 1000), (1, 500)):
         got = run_answer(f, ranks, size)
         got = got.item() if hasattr(got, 'item') else got
         require(isinstance(got, (int, float)), "Return one number, the bytes.")
@@ -207,7 +206,6 @@ def ring_bytes(
                       (ranks-1)*size/ranks,
                   "each process sends a piece a turn, not the whole tensor.":
                       2*(ranks-1)*size,
-                  "that is what all of them send together.": 2*(ranks-1)*size*1.,
                   "there are ranks − 1 turns, not as many as ranks.": 2*size,
                   "that is one piece; there are 2·(ranks − 1) turns.": size/ranks,
                   "that is the whole tensor, once.": size}
