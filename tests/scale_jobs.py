@@ -32,7 +32,7 @@ def small_numbers(): return Corpus(human_numbers().ids[:900], human_numbers().vo
 
 # batches of five words: an even and an odd number of them; and what is left of a row after the last one: three words, or one
 LENGTHS = dict(even=BS*5*6+1, odd=BS*5*5+1, ragged=BS*(5*5+3)+1, one=BS*(5*6+1)+1)
-CASES = {f'{name}-{"whole" if drop else "all"}': dict(n=n, drop_last=drop) for name, n in LENGTHS.items() for drop in (True, False)}
+CASES = {f'{name}-{"whole" if drop else "all"}': dict(n=n, drop_last=drop, epochs=1) for name, n in LENGTHS.items() for drop in (True, False)}
 CASES |= dict(moving=dict(n=700, moving=True), wrapped=dict(n=LENGTHS['ragged'], wrapped=True, drop_last=False), rewritten=dict(numbers=True, moving=True, how=borrow))
 
 

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,7 +49,7 @@ def test_every_step_is_the_same(one, many):
     for found in many[0]:
         for name, a in one['cases'].items():
             b = found['cases'][name]
-            assert len(a['losses']) == len(b['losses']) > 5, name
+            assert len(a['losses']) == len(b['losses']) >= 5, name
             assert max(abs(p-q) for p, q in zip(a['losses'], b['losses'])) < 1e-6, name
             assert max(float((p-q).abs().max()) for p, q in zip(a['grads'], b['grads'])) < 1e-6, name
             assert float((a['params']-b['params']).abs().max()) < 1e-6 and abs(a['perplexity']-b['perplexity']) < 1e-6, name
@@ -286,10 +287,10 @@ def heard(part):
 def stream(n): return LMDataLoader([torch.arange(2*n+1)], bs=2, seq_len=12)
 
 
-def test_fastai_cannot_be_imported_without_accelerate():
+def test_fastai_cannot_be_imported_without_accelerate(monkeypatch):
     if find_spec('accelerate'): pytest.skip("NOT TESTED: accelerate is installed")
-    out = subprocess.run([sys.executable, '-c', 'import fastai.distributed'], capture_output=True, text=True)
-    assert "NameError: name 'Accelerator' is not defined" in out.stderr, WHEN
+    monkeypatch.delitem(sys.modules, 'fastai.distributed', raising=False)
+    with pytest.raises(NameError, match="'Accelerator' is not defined"): import_module('fastai.distributed')
 
 
 def test_fastai_sends_by_way_of_a_gpu(stock):
