@@ -55,7 +55,7 @@ def write_sources():
         write(src/f'appendix/{name}.md', unlinked(text))
     shutil.copy(root/'docs/appendix/references.bib', src/'appendix')
     ends = [f'{number(p)} <{s.name}>' for p, s in zip(chapters(), solutions(), strict=True)]
-    said = re.sub(r'\s*\(That last step.*\)', '', claim()).replace(' ± ', '\u00a0±\u00a0')
+    said = re.sub(r'\s*\(That last step.*\)|That is the text\. ', '', claim()).replace(' ± ', '\u00a0±\u00a0')
     lead = '\n\n'.join([f'# {index().title}', index().about, said, '![The ladder of the course: the accuracy of each model.](images/ladder.svg)'])
     def toctree(caption, entries): return contents(caption, entries).replace(':hidden:\n', '')   # a book begins with its contents
     parts = [toctree('The walk', [p.name for p in chapters()]), toctree('Appendices', [f'{title} <appendix/{n}>' for n, title in APPENDIX.items()]),
@@ -182,6 +182,7 @@ def wrong_with(path):
     for n, text in pages.items():
         try: tree = ElementTree.fromstring(text)
         except ElementTree.ParseError as e: found.append(f"{n} is not well-formed: {e}"); continue
+        found += [f"{n}: a picture without a text" for e in tree.iter() if e.tag.endswith('}img') and not e.get('alt')]
         here = [e.get('id') for e in tree.iter() if e.get('id')]
         ids[n] = set(here)
         found += [f"{n} has {i} twice" for i in ids[n] if here.count(i) > 1]
@@ -193,7 +194,6 @@ def wrong_with(path):
             full = os.path.normpath(os.path.join(os.path.dirname(n), unquote(to))) if to else n
             if full not in files: found.append(f"{n}: {to} is not there")
             elif anchor and anchor not in ids.get(full, {anchor}): found.append(f"{n}: {to}#{anchor} leads nowhere")
-        found += [f"{n}: a picture without a text" for i in re.findall(r'<img [^>]*>', text) if not re.search(r'alt="[^"]', i)]
     if path.stat().st_size > LIMIT: found.append(f"it is too heavy: {path.stat().st_size:,} bytes")
     return found
 
@@ -246,7 +246,7 @@ def printed(folder, path):
         browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page()
         page.goto((folder/'print.html').as_uri())
-        page.pdf(path=path, format='A4', prefer_css_page_size=True, display_header_footer=True, header_template='<span></span>', footer_template=foot, outline=True, tagged=True)
+        page.pdf(path=path, format='A4', prefer_css_page_size=True, display_header_footer=True, header_template='<span></span>', footer_template=foot, outline=False, tagged=False)   # marks for screen readers weigh twenty megabytes: the EPUB has them
         browser.close()
     (folder/'print.html').unlink()
 
