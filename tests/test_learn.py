@@ -121,6 +121,7 @@ def test_a_run_is_pythons(cell, n_layers):
     assert js['accuracy'] == pytest.approx(dict(all=float(hit.mean()), first=float(hit[:32].mean()), second=float(hit[32:].mean())), abs=2e-3)
     x,y = next(iter(dls.valid))
     assert js['distance'] == pytest.approx(gradient_by_distance(model, x, y).tolist(), rel=1e-2)
+    if cell != 'lstm': return                                                        # the ceilings hang on the text alone
     valid = corpus.split(seq_len)[1]
     x,y = rows_of(dls.valid)
     cold = float((oracle_guesses(x, corpus.ids) == y).float().mean())
@@ -251,7 +252,10 @@ def opened(browser, site):
         page.on('pageerror', lambda e: reports.append(str(e)))
         page.on('request', lambda r: r.url.startswith((site, 'data:', f'blob:{site}')) or reports.append(r.url))
         page.goto(f'{site}/demo.html{hash}')
-        page.wait_for_selector('.lmp-bars button'); page.wait_for_selector('.lml button')
+        page.wait_for_selector('.lmp-bars button')
+        if 'learn?' not in hash: page.evaluate("document.querySelector('[data-learn]').scrollIntoView()")   # it comes when somebody comes near
+        page.wait_for_selector('.lml button')
+        page.evaluate('scrollTo(0, 0)')
         return page
     yield go
     for context in contexts: context.close()
@@ -382,7 +386,7 @@ def test_why_and_hold_and_a_link(opened):
     tab_to(page, '#lmp-word'); page.keyboard.type('eight thousand forty one . eight thousand forty two .'); page.keyboard.press('Enter')
     ids = human_numbers().vocab.encode('eight thousand forty one . eight thousand forty two .')
     shares = lambda: page.eval_on_selector_all('.lmp-chips button', "bs => bs.map(b => Number(b.dataset.why.replace('−', '-')))")
-    tab_to(page, '#lmp-why'); page.keyboard.press('Space')
+    tab_to(page, '#lmp-why'); page.keyboard.press('Space'); page.wait_for_selector('.lmp-chips [data-why]')
     model,vocab = load_exported('tied').double(),human_numbers().vocab
     assert shares() == pytest.approx(gradient_times_input(model, ids, vocab['eight']).tolist(), abs=.0051)
     whysaid = page.text_content('.lmp-whysaid')
@@ -461,6 +465,7 @@ def test_a_page_that_is_one_file_learns_too(browser, tmp_path):
     page,reports = browser.new_page(),[]
     page.on('console', lambda m: reports.append(m.text)); page.on('pageerror', lambda e: reports.append(str(e)))
     page.goto((tmp_path/'one.html').as_uri())
+    page.wait_for_selector('.lmp-bars button'); page.evaluate("document.querySelector('[data-learn]').scrollIntoView()")
     page.wait_for_selector('.lml button')
     small(page)
     page.click(STEP); page.wait_for_function("/1 step/.test(document.querySelector('.lml-said').textContent)")

@@ -3,14 +3,13 @@ import {button, el, field, number, plural, range, shown, whole} from './dom.js';
 import {holdsOf, narrow, readPins, writePins} from './hold.js';
 import {linked} from './link.js';
 import {Reader, argmax, makeModel, scoresOf, softmax} from './model.js';
-import {gradientTimesInput, inWords, occlusion} from './why.js';
 
 const FAR = {gradient: 1000, occlusion: 80};                          // words, from the last one back, that are asked for their share: each costs time
 const PARTS = {f: 'forget gate f', i: 'input gate i', g: 'candidate g', o: 'output gate o', r: 'reset gate r', z: 'update gate z', n: 'candidate n',
   c: 'cell state c', h: 'hidden state h'};
 const OF = {lstm: 'figoch', gru: 'rznh', rnn: 'h', tanh: 'h', relu: 'h'}, GATES = 'fiorz';
 const fold = (title, ...children) => el('details', {className: 'lmp-fold'}, el('summary', {}, title), el('div', {}, ...children));
-let learned = 0;
+let learned = 0, why = null;                                          // why.js comes when somebody asks
 
 export class Extras {
   constructor(playground) {
@@ -52,11 +51,12 @@ export class Extras {
     chips.classList.toggle('lmp-whying', on); this.whyMore.hidden = !on;
     for (const b of buttons) { b.classList.remove('lmp-for', 'lmp-against'); b.style.removeProperty('--share'); delete b.dataset.why; }
     if (!on || p.timer) return;
+    if (!why) { import('./why.js').then(found => { why = found; this.showWhy(); }); return; }
     const by = this.whyBy.value, ids = reader.steps.slice(reader.start).map(s => s.id), from = Math.max(0, ids.length - FAR[by]);
     if (this.pins.length) { this.whySaid.textContent = 'While something is held, no share can be told: let go first.'; return; }
     if (!ids.length) { this.whySaid.textContent = 'Nothing was read: only the output biases speak.'; return; }
     const word = this.asked ?? argmax(p.predict().drawn), show = w => p.tokens.show(w);
-    const shares = by === 'occlusion' ? occlusion(reader.model, ids, word, FAR[by]) : gradientTimesInput(reader.model, ids, word);
+    const shares = by === 'occlusion' ? why.occlusion(reader.model, ids, word, FAR[by]) : why.gradientTimesInput(reader.model, ids, word);
     const most = Math.max(...shares.slice(from).map(Math.abs)) || 1;
     shares.forEach((v, k) => {
       if (k < from) return;
@@ -65,7 +65,7 @@ export class Extras {
       b.style.setProperty('--share', (Math.abs(v) / most).toFixed(3));
       b.dataset.why = (text === '0.00' ? '' : v < 0 ? '−' : '+') + text;
     });
-    this.whySaid.textContent = inWords(shares, ids.map(id => show(p.data.vocab[id])), show(p.data.vocab[word]), this.whyBy.selectedOptions[0].textContent);
+    this.whySaid.textContent = why.inWords(shares, ids.map(id => show(p.data.vocab[id])), show(p.data.vocab[word]), this.whyBy.selectedOptions[0].textContent);
   }
 
   // ---- take hold of it

@@ -205,11 +205,9 @@ export class Learn {
   blank() {
     this.run = {settings: this.settings, points: [], accuracies: [], distance: null};
     Object.assign(this, {last: null, info: null});
-    this.sample.textContent = 'Nothing yet: press Learn.'; this.lookAt.replaceChildren(); this.lookOf.textContent = 'Nothing yet.';
+    this.sample.textContent = 'Nothing yet.'; this.lookAt.replaceChildren(); this.lookOf.textContent = 'Nothing yet.';
     this.distanceSaid.textContent = 'Nothing yet.'; this.bar.value = 0; this.refuse('');
-    this.said.textContent = 'Nothing learned yet. With the settings as they are, a run takes less than a minute.';
-    if (JSON.stringify({...this.settings, seed: 0, lr: 0}) !== JSON.stringify({...this.settings, ...DEFAULTS, seed: 0, lr: 0, rows: undefined, wd: undefined, moms: undefined}))
-      this.said.textContent = 'Nothing learned yet.';
+    this.said.textContent = 'Nothing learned yet: press Learn.';
     this.draw();
   }
   ready(info) { this.info = info; this.draw(); }

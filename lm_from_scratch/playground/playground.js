@@ -439,5 +439,15 @@ async function begin(root) {
 }
 
 const root = document.querySelector('div[data-models]');
-if (root) begin(root);
-if (document.querySelector('div[data-learn]')) import('./learn.js');      // the part that learns, where a page wants it
+const begun = root ? begin(root) : Promise.resolve();
+
+// The part that learns comes when somebody comes near it, or when the link asks for it.
+const learner = document.querySelector('div[data-learn]');
+if (learner) {
+  const near = new IntersectionObserver(seen => {
+    if (!seen.some(e => e.isIntersecting) && !location.hash.includes('learn?')) return;
+    near.disconnect();
+    import('./learn.js');
+  }, {rootMargin: '600px'});
+  begun.then(() => near.observe(learner));                            // not before: the playground above it has its height then
+}
