@@ -93,7 +93,7 @@ def _check_attention(n_hidden, n_heads, window):
 
 # %% ../nbs/14_after.ipynb #af-attention
 class Attention(Module):
-    "Learned, causal attention to the last `window` words; what it remembers is carried."
+    "Learned, causal attention to the last `window` words; its memory is carried."
     def __init__(self,
         n_hidden:int,   # Size of queries, of keys, and of what comes out
         n_in:int=None,  # Size of what values are made of; `None`: `n_hidden`

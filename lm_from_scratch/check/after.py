@@ -15,16 +15,21 @@ import torch.nn.functional as F
 from .core import *
 
 # %% ../../nbs/solutions/14_after.ipynb #s14-1c
+def _three(answer):
+    "Three plain numbers."
+    if hasattr(answer, 'tolist') and not isinstance(answer, type):
+        answer = answer.tolist()
+    asked = "Answer with three numbers in a list: scale 1, scale 0, a very large one."
+    require(isinstance(answer, (list, tuple)) and len(answer) == 3, asked)
+    return [a.item() if getattr(a, 'ndim', None) == 0 else a for a in answer]
+
+# %% ../../nbs/solutions/14_after.ipynb #s14-1d
 @checker()
 def found_values(
     answer, # Three numbers
 ):
     "Check what attention finds at three places: with a scale of 1, of 0, without end."
-    if hasattr(answer, 'tolist') and not isinstance(answer, type):
-        answer = answer.tolist()
-    asked = "Answer with three numbers in a list: scale 1, scale 0, a very large one."
-    require(isinstance(answer, (list, tuple)) and len(answer) == 3, asked)
-    answer = [a.item() if getattr(a, 'ndim', None) == 0 else a for a in answer]
+    answer = _three(answer)
     logs = (16*math.log(2) + 24*math.log(5))/math.log(10)
     compare_choice("The first number", answer[0], 20., {
         16.: "these are equal shares; a fit of log 5 has five times the share of 0.",
@@ -37,10 +42,11 @@ def found_values(
         48.: "this is the sum of the values; attention takes their mean.",
         8.: "this is the first place alone. No place fits better than another."},
         "What are the three shares, if all fits are equal?", .01)
+    require(answer[2] != math.inf, "With a very large scale: a mean of the values is "
+            "never larger than the largest of them.")
     compare_choice("With a very large scale", answer[2], 24., {
         20.: "it does depend on the scale: what becomes of the shares 1 : 2^s : 5^s?",
-        16.: "this is the mean, as if all fitted alike; large fits tell sharply.",
-        math.inf: "a mean of the values is never larger than the largest of them."},
+        16.: "this is the mean, as if all fitted alike; large fits tell sharply."},
         "One place wins.", .01)
 
 # %% ../../nbs/solutions/14_after.ipynb #s14-2c
@@ -66,6 +72,7 @@ def most_found(
             "the columns are added up; a row belongs to a place that reads.":
                 _by_columns(shares, ids, n_words)})
 
+# %% ../../nbs/solutions/14_after.ipynb #s14-2d
 def _by_columns(shares, ids, n_words):
     sums = torch.zeros(len(ids), n_words).double()
     for i,w in enumerate(ids): sums[:, w] += shares[i]
@@ -77,7 +84,7 @@ def causal_convolution(
     f, # `f(x, weights)`: (bs, n, size), (k, size) → (bs, n, size)
 ):
     "Check a convolution over words that sees no later one."
-    for bs,n,size,k in ((2, 9, 3, 3), (1, 7, 2, 5), (3, 6, 4, 4), (2, 5, 3, 1)):
+    for bs,n,size,k in ((1, 7, 2, 5), (2, 9, 3, 3), (3, 6, 4, 4), (2, 5, 3, 1)):
         x,weights = torch.randn(bs, n, size).double(),torch.randn(k, size).double()
         want = _summed(x, weights, range(k))
         got = run_answer(f, x, weights)
@@ -95,6 +102,7 @@ def causal_convolution(
             "zeros are missing in front: there should be as many words as before.":
                 want[:, k-1:]})
 
+# %% ../../nbs/solutions/14_after.ipynb #s14-3d
 def _summed(x, weights, backs): # weights[-1] for the first of `backs`, and so on
     n,out = x.shape[1],torch.zeros_like(x)
     for back,w in zip(backs, weights.flip(0)):
@@ -125,6 +133,7 @@ def scan_from(
             "the last state alone was not asked for: return all of them.":
                 _stepped(a, b, h)[:, -1]})
 
+# %% ../../nbs/solutions/14_after.ipynb #s14-4d
 def _stepped(a, b, h): # by hand
     steps = []
     for t in range(a.shape[1]):
@@ -183,24 +192,46 @@ def linear_attention(
         got = run_answer(f, q, k, v, S)
         require(isinstance(got, (tuple, list)) and len(got) == 2,
                 "Return a pair: what is found, and the matrix to carry on.")
-        fits,carried = q @ k.T,S + k.T @ v
-        compare_answer("What is found", got[0], fits.tril() @ v + q @ S, {
-            "what was carried is not read: add what S gives.": fits.tril() @ v,
-            "it is read before the word is taken in; the key and the value of t are "
-            "known at t.": fits.tril(-1) @ v + q @ S,
-            "it looks ahead: each place reads the last matrix.": q @ carried,
-            "the matrix forgets: it holds the last word alone.":
-                fits.diagonal()[:, None]*v + q @ S,
-            "there is no softmax in linear attention.":
-                fits.masked_fill(torch.ones(n, n).triu(1).bool(), -math.inf)
-                    .softmax(1) @ v + q @ S})
+        carried = S + k.T @ v
+        compare_answer("What is found", got[0], (q @ k.T).tril() @ v + q @ S,
+                       _linear_wrongs(q, k, v, S))
         compare_answer("The matrix to carry on", got[1], carried, {
             "it is the one that was handed in.": S,
             "the one that was handed in is missing in it.": k.T @ v,
             "it is transposed: (size, n_out).": carried.T,
             "the last word is missing in it.": S + k[:-1].T @ v[:-1]})
 
+# %% ../../nbs/solutions/14_after.ipynb #s14-6d
+def _linear_wrongs(q, k, v, S): # fault → what it finds
+    fits,later = q @ k.T,torch.ones(len(q), len(q)).triu(1).bool()
+    return {
+        "what was carried is not read: add what S gives.": fits.tril() @ v,
+        "it is read before the word is taken in; the key and the value of t are known "
+        "at t.": fits.tril(-1) @ v + q @ S,
+        "it looks ahead: each place reads the last matrix.": q @ (S + k.T @ v),
+        "the matrix forgets: it holds the last word alone.":
+            fits.diagonal()[:, None]*v + q @ S,
+        "there is no softmax in linear attention.":
+            fits.masked_fill(later, -math.inf).softmax(1) @ v + q @ S}
+
 # %% ../../nbs/solutions/14_after.ipynb #s14-7c
+_layers,_one = "there are two layers.", "a state is as large after any word."
+_there = ("beside keys and values there is a number that says whether a word is there.")
+_carried = dict( # right, wrong → what is wrong with it, a hint
+    a=(256, {128: "an LSTM carries two states, h and c.", 64: "there are two layers, "
+             "and two states in each.", 256_000: _one}, "Two layers, h and c."),
+    b=(128, {256: "a minLSTM has one state, not two.", 64: _layers, 128_000: _one},
+       "Two layers, one state."),
+    c=(2*63*129, {2*64*129: "of a window of 64, the new word itself is one: 63 are "
+                  "kept.", 2*63*128: _there, 2*64*128: "63 words are kept, and " + _there,
+                  63*129: _layers, 2*1000*129: "only what the window shows is kept.",
+                  2*63*65: "there are keys *and* values."},
+       "Layers × words kept × (key + value + 1)."),
+    d=(2*1000*129, {2*1999*129: "there were only 1,000 words.", 2*1000*128: _there,
+                    2*999*129: "the window has room for all 1,000 words.",
+                    1000*129: _layers}, "Layers × words kept × (key + value + 1)."))
+
+# %% ../../nbs/solutions/14_after.ipynb #s14-7d
 @checker()
 def carried_sizes(
     answer, # Four whole numbers
@@ -210,23 +241,6 @@ def carried_sizes(
         answer = answer.tolist()
     require(isinstance(answer, (list, tuple)) and len(answer) == 4,
             "Answer with four whole numbers in a list, for (a) to (d).")
-    answer = [a.item() if getattr(a, 'ndim', None) == 0 else a for a in answer]
-    compare_choice("(a)", answer[0], 256, {
-        128: "an LSTM carries two states, h and c.", 64: "there are two layers, and "
-        "two states in each.", 256_000: "a state is as large after any word."},
-        "Two layers, h and c, 64 units.")
-    compare_choice("(b)", answer[1], 128, {
-        256: "a minLSTM has one state, not two.", 64: "there are two layers.",
-        128_000: "a state is as large after any word."}, "Two layers, one state.")
-    compare_choice("(c)", answer[2], 2*63*129, {
-        2*64*129: "of a window of 64, the new word itself is one: 63 are kept.",
-        2*63*128: "beside keys and values there is a number that says whether a word is "
-        "there.", 2*64*128: "63 words are kept, and beside keys and values there is a "
-        "number that says whether a word is there.", 63*129: "there are two layers.",
-        2*1000*129: "only what the window shows is kept.", 2*63*65: "there are keys "
-        "*and* values."}, "Layers × words kept × (key + value + 1).")
-    compare_choice("(d)", answer[3], 2*1000*129, {
-        2*1999*129: "there were only 1,000 words.", 2*1000*128: "beside keys and values "
-        "there is a number that says whether a word is there.",
-        2*999*129: "the window has room for all 1,000 words that were read.",
-        1000*129: "there are two layers."}, "Layers × words kept × (key + value + 1).")
+    for got,(name,(want,wrongs,hint)) in zip(answer, _carried.items()):
+        got = got.item() if getattr(got, 'ndim', None) == 0 else got
+        compare_choice(f"({name})", got, want, wrongs, hint)

@@ -31,7 +31,7 @@ def thousands_right(
     y:torch.Tensor,     # (n_rows, n) the right words
     vocab:Vocab,        # Their words
 ) -> dict:              # 'eight' and 'nine': a share each
-    "How often the digit in front of *thousand* is right, where it is eight, where nine."
+    "How often the digit before *thousand* is right, where it is eight, where nine."
     digit = torch.zeros_like(y, dtype=torch.bool)
     digit[:, :-1] = y[:, 1:] == vocab['thousand']
     places = {word: digit & (y == vocab[word]) for word in ('eight', 'nine')}
@@ -95,7 +95,7 @@ _rungs = [
     _rung('gru', 'GRU', 'gru', 73),
     _rung('mingru', 'minGRU', partial(_looped, MinGRUCell), 124, 5e-3),
     _rung('minlstm', 'minLSTM', partial(_looped, MinLSTMCell), 102),
-    _rung('lstm-attention', 'LSTM + attention', AttentiveLSTM, 58, 2e-2),
+    _rung('lstm-attention', 'LSTM + attention', AttentiveLSTM, 58),
     _rung('gpt', 'GPT', GPTLayers, 52, 2e-2),
     _rung('lstm-1', 'LSTM, one epoch', 'lstm', 64, n_epochs=1),
     _rung('lstm-attention-1', 'LSTM + attention, one epoch', AttentiveLSTM, 58,
@@ -119,7 +119,8 @@ def shakespeare_recipes(seconds=180): # CPU seconds of each
                n_hidden=384, n_layers=2),
         _chars('chars-minlstm', 'minLSTM', seconds, partial(_looped, MinLSTMCell), .004,
                n_hidden=320, n_layers=2),
-        _chars('chars-lstm-attention', 'LSTM + attention', seconds, AttentiveLSTM, .008),
+        _chars('chars-lstm-attention', 'LSTM + attention', seconds, AttentiveLSTM,
+               .008),
         _chars('chars-gpt-carried', 'GPT, memory carried', seconds, GPTLayers, .002,
                n_hidden=128, n_emb=128, n_layers=4),
         replace(theirs, name='chars-gpt', title="GPT, nanoGPT's recipe", how=how)]
@@ -231,6 +232,7 @@ class AfterClaim:
     worse:str  # The one that should lose
     by:str='accuracy_8xxx' # The figure; of a loss, the lower one is better
 
+# %% ../../nbs/39_afters.ipynb #afters-claims2
 AFTER_CLAIMS = [
     AfterClaim('attention copies what it never saw', 'lstm-attention', 'lstm', 'nine'),
     AfterClaim('… after a single epoch', 'lstm-attention-1', 'lstm-1', 'nine'),

@@ -845,9 +845,9 @@ FIGURES['cache_as_attention'] = dict(
     alt="The words six, thousand, one, dot, six, with a state above each, a circle; "
         "arrows lead from state to state. From the last state, the query, dashed lines "
         "go to the four states before it, the keys. Above each key a bar shows its "
-        "share: the first is nearly full, the others are low. Above the bars, the words "
-        "that came next, the values: thousand, one, dot, six. An arrow leads from them "
-        "to a prediction, a box with a bar chart: thousand.")
+        "share: the first is nearly full, the others are low. Above the bars, the "
+        "words that came next, the values: thousand, one, dot, six. An arrow leads from "
+        "them to a prediction, a box with a bar chart: thousand.")
 
 # %% ../../nbs/36_figures.ipynb #figures-after-02
 @draws('cache_as_attention', 430)
@@ -906,10 +906,10 @@ FIGURES['state_sizes'] = dict(
             "GRU and minGRU; a square, in linear attention and its kin; a key and a "
             "value for each word, in attention.",
     alt="Three pictures. Left, one column of five cells: a vector. In the middle, a "
-        "square of five by five cells: a matrix. Both are marked: as large after any "
-        "word. Right, eight columns of five cells for keys and below them eight columns "
-        "of five cells for values, one column for each word, and an arrow to the right: "
-        "it grows.")
+        "square of five by five cells: a matrix. Below both: stays. Right, eight "
+        "columns of five cells for keys and below them eight columns of five cells for "
+        "values, one column for each word, and an arrow to the right: grows with each "
+        "word.")
 
 # %% ../../nbs/36_figures.ipynb #figures-after-11
 @draws('state_sizes', 380)
