@@ -591,7 +591,7 @@ def doctor():
     print(f"disk here        {shutil.disk_usage('.').free/2**30:,.1f} GiB free")
     for name in ('onnx', 'onnxruntime'):
         if not version(name): print(f"{name:16} not here; `export` needs it: "
-                                    f"pip install {name}")
+                                    "pip install 'lm-from-scratch[export]'")
     for name in _missing(): print(f"{name:16} not here; the course needs it: "
                                   f"{GET_COURSE}")
     from lm_from_scratch.runs import shipped

@@ -275,6 +275,24 @@ case(g, 'train --resume run --steps 2', 'no training text', 'There is no file at
 case(g, 'train --resume run --steps 2', 'parts that lie elsewhere', 'keeps no training text', write('run/tokens/corpus.json', '{"parts": {"../../my": 1}}'))
 case(g, 'train --resume run --steps 2', 'tokens that are of no word', 'tokens and tokenizer are of two runs', lambda: Path('run/tokens/train.tokens').write_bytes(b'\xff'*os.path.getsize('run/tokens/train.tokens')))
 
+# ---- play and export
+
+OTHERS = 'Play and export'
+case(OTHERS, 'play nowhere', 'a run that is not there', 'There is no run at nowhere')
+case(OTHERS, 'play run --port 70000', 'a port that is none', 'up to 65535')
+case(OTHERS, 'play run --port 0', 'a port that is none', 'port must')
+case(OTHERS, 'play run --html page.html --port 8000', 'a page, and a server', 'serves nothing')
+case(OTHERS, 'play run --html run', 'a folder for a file', 'cannot be written')
+case(OTHERS, 'play run --html no/where.html', 'a folder that is not there', 'There is no file at|cannot be written|There is no')
+case(OTHERS, 'play run', 'weights cut short', 'holds no tensors', cut('run/model.safetensors'))
+case(OTHERS, 'play run', 'weights that are no numbers', 'not finite', tensors('run/model.safetensors', not_finite))
+case(OTHERS, 'export nowhere --json', 'a run that is not there', 'There is no run at nowhere')
+case(OTHERS, 'export run', 'nothing asked for', 'Say what to write')
+case(OTHERS, 'export run --onx', 'a mistyped flag', '--onnx')
+case(OTHERS, 'export run --json', 'weights cut short', 'holds no tensors', cut('run/model.safetensors'))
+case(OTHERS, 'export run --json --out my.txt', 'a file for a folder', 'my.txt')
+
+
 
 def package():
     import lm_from_scratch
