@@ -279,6 +279,7 @@ def small(page, **others):
 def test_learning_by_keyboard(opened):
     page = opened()
     small(page)
+    page.fill('#lml-epochs', '50'); page.press('#lml-epochs', 'Tab')                 # it shall not be over before it is paused
     tab_to(page, LEARN)
     page.keyboard.press('Enter')
     page.wait_for_function("/steps\\)/.test(document.querySelector('.lml-said').textContent)")
