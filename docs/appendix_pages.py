@@ -98,6 +98,13 @@ def after_speed_tables():
     return found
 
 
+def scale_table():
+    "One process and several, the same rows in all."
+    t = load_results('scale_speed').query("part == 'world'")
+    return table(pd.DataFrame({'processes': t.ranks.astype(int), 'rows': t.bs.astype(int), 'one, ms a step': t.alone_ms, 'together, ms': t.together_ms,
+                               'times as fast': t.speed_up.map('{:.2f}'.format), 'load': t.load}))
+
+
 def results_page():
     "The page appendix/results."
     parts = [
@@ -110,6 +117,7 @@ def results_page():
         '## The ladder, timed', 'CPU seconds of one seed of each rung: before the lean loop (commit 717144d), and now.', ladder_cpu_table(), made_by('ladder_cpu'),
         '## Text', "Trainings on the Penn Treebank and on Shakespeare's characters, each for the same CPU seconds. [Texts](../../nbs/38_texts.ipynb) tells how.", table(text_table()), made_by('texts'),
         '## Text, timed', 'A text of any size, tokenized once into a file. [Tokens](../../nbs/24_tokens.ipynb) tells how.', text_size_table(), made_by('text_size'),
+        '## Processes, timed', 'A step by one process, and by several with the same rows. [Chapter 13](../../nbs/13_scale.ipynb) tells how.', scale_table(), made_by('scale_speed'),
         '## The playground, timed', "Models of several sizes in the page that `lm-from-scratch play` opens. [Play](../../nbs/41_play.ipynb) tells how.", page_size_table(), made_by('page_size'),
         '## What came after', 'The models of chapter 14: on Human Numbers at equal size, how far they count on, the verdicts. [What came after, measured](../../nbs/39_afters.ipynb) tells how.',
         *map(table, (after_table(), counted_table(), after_verdicts(), chars_table())), made_by('after'),

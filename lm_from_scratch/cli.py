@@ -399,8 +399,8 @@ def train(text:_Text=None, out:_Out=None, resume:_Resume=None, valid:_Valid=None
     from lm_from_scratch.scale import join
     world = join()   # alone, unless torchrun or accelerate has started more of us
     with _Lines(quiet or not world.first, json and world.first) as lines:
-        if resume is not None: run = _resume(resume, text, device, threads, lines, world,
-            dict(out=out, size=size, preset=preset, params=params, config=config,
+        if resume is not None: run = _resume(resume, text, device, threads, lines,
+            world, dict(out=out, size=size, preset=preset, params=params, config=config,
                  valid=valid, test=test), settings)
         else: run = _begin(text, out, _settings(size, preset, config, settings),
                            threads, params, lines, valid=valid, test=test,

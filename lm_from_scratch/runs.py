@@ -127,11 +127,14 @@ class Rows:
         "Where the rows begin in this epoch."
         dice = torch.Generator().manual_seed(self.seed*1_000_003 + epoch)
         return int(torch.randint(self.moves, (), generator=dice))
-    def __getitem__(self, k): # what is read, what follows, does the text begin anew?
-        epoch,i = divmod(k, self.n_batches)
-        at = self.first(epoch) + i*self.seq_len
-        both = self.rows[self.own, at:at+self.seq_len+1].long()  # (bs, seq_len+1)
-        return both[:, :-1], both[:, 1:], i == 0
+
+# %% ../nbs/28_runs.ipynb #runs-rows-2
+@patch
+def __getitem__(self:Rows, k): # what is read, what follows, does the text begin anew?
+    epoch,i = divmod(k, self.n_batches)
+    at = self.first(epoch) + i*self.seq_len
+    both = self.rows[self.own, at:at+self.seq_len+1].long()  # (bs, seq_len+1)
+    return both[:, :-1], both[:, 1:], i == 0
 
 # %% ../nbs/28_runs.ipynb #runs-files
 VERSION = 1
@@ -411,24 +414,22 @@ class Training:
         device='cpu',      # Where to compute
         world=World(),     # The processes that train together
     ):
-        self.folder,self.s,self.corpus = Path(folder),s,corpus
+        self.folder,self.s,self.corpus,self.world = Path(folder),s,corpus,world
         self.device = torch.device(device)
-        self.world = world
         self.rows = Rows(corpus.ids, s.bs, s.seq_len, s.seed, world)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(s.seed)
-            n_words = len(corpus.vocab)
-            self.model = build_model(s, n_words, count_ids(corpus.ids, n_words))
+            n = len(corpus.vocab)
+            self.model = build_model(s, n, count_ids(corpus.ids, n))
             if not world.first: torch.manual_seed(world.stream_seed(s.seed))
             self.random = torch.get_rng_state()
         world.spread(self.model.parameters())
         self.model.to(self.device)
         self.params = list(self.model.parameters())
-        self.opt = torch.optim.AdamW(
-            self.params, s.lr, betas=(.9, .99), weight_decay=s.wd,
-            fused=self.device.type in ('cpu', 'cuda'))
-        self.place,self.asked = Place(),None
-        self.running = self.free = False
+        fused = self.device.type in ('cpu', 'cuda')
+        self.opt = torch.optim.AdamW(self.params, s.lr, betas=(.9, .99),
+                                     weight_decay=s.wd, fused=fused)
+        self.place,self.asked,self.running,self.free = Place(),None,False,False
 
 # %% ../nbs/28_runs.ipynb #runs-step
 @patch
@@ -484,6 +485,7 @@ def save(self:Training):
         tensors |= {'random.cuda': torch.cuda.get_rng_state(self.device)}
     write_tensors(self.folder/'last.safetensors', tensors, asdict(self.place))
 
+# %% ../nbs/28_runs.ipynb #runs-save1
 @patch
 def load(self:Training):
     "Go back to the last moment that was written down."
@@ -533,7 +535,7 @@ def _check_place(s, about, groups):
 # %% ../nbs/28_runs.ipynb #runs-save3
 @patch
 def _own_dice(self:Training, kept):
-    "What this process goes on to draw; with other processes than before, something new."
+    "What this process goes on to draw; in another world, something new."
     w,there = self.world,sum(k.isdigit() for k in kept) + 1
     if w.first: return kept['cpu']
     if there == w.size: return kept[str(w.rank)]
@@ -804,6 +806,7 @@ def own_device(world, name=None):
     torch.cuda.set_device(world.local)
     return torch.device('cuda', world.local)
 
+# %% ../nbs/28_runs.ipynb #runs-world-2
 def _all_alike(world, s, encoding, *texts):
     "Refuse to begin where another process has other versions, settings, or texts."
     if world.size == 1: return
@@ -821,8 +824,19 @@ def _read_one(world, folder, *how):
     s,about = world.first_alone(lambda: read_corpus(folder, *how)[1:])
     with world.one_for_all():
         if not folder.is_dir(): raise TextFileError(
-            f"{folder} is not to be seen: it must be on a disk that all processes share.")
+            f"{folder} is not to be seen: it must be on a disk that all of them share.")
         return open_corpus(folder/'tokens'), s, about
+
+# %% ../nbs/28_runs.ipynb #runs-world-3
+def _checked(settings):
+    made = isinstance(settings, Settings)
+    return check_settings(settings if made else settings_from(settings or {}))
+
+def _of_size(params, s, n_words):
+    return replace(s, n_hidden=n_hidden_for(params, s, n_words), n_emb=None)
+
+def _budgeted(s, more):
+    return check_settings(replace(s, **dict.fromkeys(BUDGETS) | more)) if more else s
 
 # %% ../nbs/28_runs.ipynb #runs-train
 def train_run(
@@ -840,16 +854,13 @@ def train_run(
 ):                     # A `Run`
     "Train a language model on a text; a folder keeps all of it."
     with world.one_for_all():
-        s = settings if isinstance(settings, Settings) else settings_from(settings or {})
-        check_settings(s)
+        s = _checked(settings)
         device = own_device(world, device)
     _all_alike(world, s, encoding, text, valid, test)
     with new_folder(out, world) as folder, locked(folder, world.first):
         corpus,s,about = _read_one(world, folder, text, s, valid, test, encoding)
         with world.one_for_all():
-            if params is not None:
-                n = n_hidden_for(params, s, len(corpus.vocab))
-                s = replace(s, n_hidden=n, n_emb=None)
+            if params is not None: s = _of_size(params, s, len(corpus.vocab))
             training = Training(folder, s, corpus, device, world)
         _write_first(training, about, command)
     return _carry_on(training, report)
@@ -923,8 +934,7 @@ def resume_run(
         folder = find_run(folder)
         config = read_config(folder)
         check_files(config.get('text', {}).get('files', []))
-        s = config['settings']
-        if more: s = check_settings(replace(s, **dict.fromkeys(BUDGETS) | more))
+        s = _budgeted(config['settings'], more)
         training = _reopened(folder, s, own_device(world, device), world)
         p = training.place
         if p.done and not more: raise LMError(

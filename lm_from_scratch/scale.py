@@ -30,6 +30,8 @@ from fastcore.imports import noop
 from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
 from fastai.data.core import DataLoaders
+
+# %% ../nbs/13_scale.ipynb #scale-imp3
 from .errors import *
 from .data import *
 from .state import *
@@ -174,8 +176,8 @@ class World:
     def block(self, bs): # The rows of a batch that this process reads
         each,rest = divmod(bs, self.size)
         if rest or not each: raise InvalidSize(
-            f"{bs} rows cannot be shared out evenly among {self.size} processes: choose "
-            f"a bs that is a multiple of {self.size}, or fewer processes.")
+            f"{bs} rows cannot be shared out evenly among {self.size} processes: "
+            f"choose a bs that is a multiple of {self.size}, or fewer processes.")
         return slice(self.rank*each, (self.rank+1)*each)
 
 # %% ../nbs/13_scale.ipynb #scale-lost
@@ -238,6 +240,7 @@ def any(self:World, *flags) -> list:
     if self.size == 1: return list(flags)
     return (self.sum(torch.tensor([float(bool(f)) for f in flags])) > 0).tolist()
 
+# %% ../nbs/13_scale.ipynb #scale-talk-2
 @patch
 def join_rows(self:World, t:Tensor, dim:int=-2):
     "The rows of all processes, one block below the other."
@@ -282,6 +285,7 @@ def one_for_all(self:World):
         kind,text = e if e[0].__module__.endswith('.errors') else (LMError, e[1])
         raise kind(text if rank == 0 else f"Process {rank}: {text}") from said
 
+# %% ../nbs/13_scale.ipynb #scale-agree-2
 @patch
 def first_alone(self:World, f):
     "What `f` returns in the first process; the others wait, and are told."
@@ -298,8 +302,8 @@ def agree(self:World,
     for name,values in zip(things, zip(*self.gather(list(things.values())))):
         for rank,v in enumerate(values):
             if v != values[0]: raise LMError(
-                f"The processes do not have the same {name}: {_differ(values[0], v)} in "
-                f"process {rank}; start all of them alike.")
+                f"The processes do not have the same {name}: {_differ(values[0], v)} "
+                f"in process {rank}; start all of them alike.")
 
 def _differ(a, b):
     "Where two things differ, in a few words."
@@ -323,8 +327,8 @@ def join(
     if size < 2: return World()
     missing = [n for n in ('RANK', 'MASTER_ADDR', 'MASTER_PORT') if n not in env]
     if missing: raise LMError(
-        f"WORLD_SIZE says that {size} processes train together, but {missing[0]} is not "
-        f"set: start them by `torchrun --nproc-per-node {size} -m lm_from_scratch …`.")
+        f"WORLD_SIZE says that {size} processes train together, but {missing[0]} is "
+        f"not set: start them by `torchrun --nproc-per-node {size} -m lm_from_scratch …`.")
     if not dist.is_initialized(): _meet(size, rank, wait)
     return World(rank, size, local)
 
@@ -436,22 +440,18 @@ def follow(
     bs:int=8,          # Rows of all processes together
     seq_len:int=5,     # Words of a row in a batch
     epochs:int=2,      # Readings of the text
-    drop_last:bool=True,    # As in `lm_dataloaders`
-    moving:bool=False,      # Another origin and rewritten rows in each epoch?
-    wrapped:bool=False,     # Averaged by PyTorch's wrapper? Else by `average`
-    p:float=0.,             # Dropout
-    device='cpu',           # Where to compute
-    how=None,               # As in `moving_dataloaders`
-    averaged:bool=True,     # Gradients, at all?
+    moving:bool=False, # Another origin in each epoch, rows perhaps rewritten?
+    wrapped:bool=False,  # Averaged by PyTorch's wrapper? Else by `average`
+    averaged:bool=True,  # Gradients, at all?
+    device='cpu',      # Where to compute
+    **more,            # Passed to the loaders: `drop_last`, `how`
 ) -> dict:  # Losses, gradients, perplexity on the way and at the end; parameters
     "Train in double precision, and write down every step."
     torch.manual_seed(0)
-    model = LanguageModel(len(corpus.vocab), 7, 2, 'lstm', p, True).double().to(device)
+    model = LanguageModel(len(corpus.vocab), 7, 2, 'lstm', 0., True).double().to(device)
     torch.manual_seed(world.stream_seed(1))
-    more = dict(drop_last=drop_last, device=device)
-    if moving: dls = moving_dataloaders(corpus, bs, seq_len, how, **more)
-    else: dls = lm_dataloaders(corpus, bs, seq_len, **more)
-    dls = own_rows(dls, world)
+    make = moving_dataloaders if moving else lm_dataloaders
+    dls = own_rows(make(corpus, bs, seq_len, device=device, **more), world)
     net = ParallelModel(model) if wrapped and world.size > 1 else model
     opt = torch.optim.AdamW(model.parameters(), .01)
     told = dict(losses=[], grads=[])
@@ -492,10 +492,11 @@ def largest_gaps(
     many:list,  # From `follow_each`, in each of several
 ) -> pd.DataFrame:
     "How far the steps are apart: the largest difference in any process."
-    def gap(a, b): return max(float((torch.as_tensor(p) - torch.as_tensor(q)).abs().max())
-                              for p,q in zip(a, b))
+    def apart(p, q): return float((torch.as_tensor(p) - torch.as_tensor(q)).abs().max())
+    def gap(a, b): return max(apart(p, q) for p,q in zip(a, b))
     def row(name, a):
-        worst = {k: max(gap(a[k], m[name][k]) for m in many) for k in ('losses', 'grads')}
+        worst = {k: max(gap(a[k], m[name][k]) for m in many)
+                 for k in ('losses', 'grads')}
         last = {k: max(gap([a[k]], [m[name][k]]) for m in many)
                 for k in ('params', 'perplexity')}
         return dict(steps=len(a['losses']), **worst, **last)
@@ -555,8 +556,8 @@ def _join(metric, world):
     elif hasattr(metric, 'by_row'):
         metric.by_row,n = joined(metric.by_row.sum(), metric.tokens)
         metric.tokens = int(n)
-    else: raise LMError(f"The metric {metric.name!r} is no sum over words: what several "
-                        "processes have found cannot be joined; leave it out.")
+    else: raise LMError(f"The metric {metric.name!r} is no sum over words: what "
+                        "several processes have found cannot be joined; leave it out.")
 
 # %% ../nbs/13_scale.ipynb #scale-cost
 @dataclass

@@ -24,7 +24,7 @@ def own_block(
     require(isinstance(answer, (list, tuple, range)), asked)
     rows = [r.item() if hasattr(r, 'item') else r for r in answer]
     require(all(isinstance(r, int) and not isinstance(r, bool) for r in rows), asked)
-    wrongs = {(0, 1, 2, 3): "those are the rows of process 0: ranks are counted from 0.",
+    wrongs = {(0, 1, 2, 3): "those are the rows of process 0: ranks count from 0.",
               (8, 9, 10, 11): "those are the rows of the last process.",
               (5, 6, 7, 8): "rows are counted from 0, too.",
               (1, 4, 7, 10): "every third row would be a fair share, too, but `block` "
@@ -33,8 +33,8 @@ def own_block(
     for wrong,fault in wrongs.items(): require(tuple(rows) != wrong, f"Not so: {fault}")
     require(len(rows) == 4, f"Twelve rows for three processes are four each, not "
                             f"{len(rows)}.")
-    require(rows == [4, 5, 6, 7], "Not these: the first process has the first four rows, "
-                                  "the second one those that follow.")
+    require(rows == [4, 5, 6, 7], "Not these: the first process has the first four "
+                                  "rows, the second one those that follow.")
 
 # %% ../../nbs/solutions/13_scale.ipynb #s13-2c
 @checker()
@@ -63,8 +63,8 @@ _SIZES = (200, 10_000, 2), (200, 1000, 2), (400, 50_000, 1)
 def _share_wrongs(n, V, L): # fault → the share that it gives
     return {"this is the share of the layers.": 8*n*L/(V + 8*n*L),
             "this is per cent; a share lies between 0 and 1.": 100*V/(V + 8*n*L),
-            "half of the layers' work is missing: each of them has four gates, and a gate "
-            "has weights for the input and for the state.": V/(V + 4*n*L),
+            "half of the layers' work is missing: each has four gates, and a gate has "
+            "weights for the input and for the state.": V/(V + 4*n*L),
             "this is for a plain RNN: 2·n². An LSTM has four gates.": V/(V + 2*n*L),
             "this is how many times the layers' work; the share is of all.": V/(8*n*L)}
 
@@ -85,8 +85,8 @@ def averaged_gradients(
                       "this is the gradient of one process.": own[-1]}
             if n > 1: wrongs["this is the gradient of the first process."] = own[0]
             if n == 1: wrongs = {}
-            if own[0].dim(): wrongs["the mean goes over the numbers of a gradient, too; "
-                "take it over processes alone."] = torch.stack(own).mean()
+            if own[0].dim(): wrongs["the mean goes over the numbers of a gradient, "
+                "too; take it over processes alone."] = torch.stack(own).mean()
             want = torch.stack(own).mean(0)
             compare_answer(f"The gradient of parameter {k}", a, want, wrongs)
 
@@ -107,7 +107,8 @@ def joined_perplexity(
             same = math.isclose(got, wrong, rel_tol=1e-6)
             require(not same or math.isclose(wrong, want, rel_tol=1e-6), fault)
         ok = math.isclose(got, want, rel_tol=1e-5)
-        require(ok, f"For {len(sizes)} processes it should be {want:.4f}, not {got:.4f}.")
+        require(ok, f"For {len(sizes)} processes it should be {want:.4f}, "
+                    f"not {got:.4f}.")
 
 # %% ../../nbs/solutions/13_scale.ipynb #s13-4d
 def _mean(xs): return sum(xs)/len(xs)
@@ -125,10 +126,10 @@ def _joined_wrongs(losses, words): # fault → what it gives
                 math.log(_joined(losses, words)),
             "The batches are averaged as if they were equally long.":
                 math.exp(_mean(flat)),
-            "The batches of each process are averaged as if they were equally long, and "
-            "then the processes.": math.exp(_mean([_mean(own) for own in losses])),
-            "The mean of each process is right, but they are averaged as if they had read "
-            "equally much.": math.exp(_mean(each)),
+            "The batches of each process are averaged as if they were equally long, "
+            "and then the processes.": math.exp(_mean([_mean(own) for own in losses])),
+            "The mean of each process is right, but they are averaged as if they had "
+            "read equally much.": math.exp(_mean(each)),
             "A mean of perplexities: take the exponential last.":
                 _mean([math.exp(v) for v in each]),
             "This is the first process alone.": math.exp(each[0])}
@@ -145,7 +146,8 @@ def own_batches(
             got = run_answer(f, ids, bs, seq_len, rank, size)
             require(isinstance(got, (list, tuple)), "Return a list of pairs x, y.")
             want = _own(ids, bs, seq_len, rank, size)
-            _compare_batches(list(got), want, _batch_wrongs(ids, bs, seq_len, rank, size))
+            wrongs = _batch_wrongs(ids, bs, seq_len, rank, size)
+            _compare_batches(list(got), want, wrongs)
 
 # %% ../../nbs/solutions/13_scale.ipynb #s13-5d
 def _own(ids, bs, seq_len, rank, size):
@@ -167,8 +169,8 @@ def _batch_wrongs(ids, bs, seq_len, rank, size): # fault → the batches that it
                 [(x[rank::size], y[rank::size]) for x,y in whole],
             "this is a slice of time: all rows, some of the batches.":
                 whole[rank*k : (rank+1)*k],
-            "the text was cut before the rows were laid out; lay out all rows, then take "
-            "your own.": _own(piece, bs//size, seq_len, 0, 1)}
+            "the text was cut before the rows were laid out; lay out all rows, then "
+            "take your own.": _own(piece, bs//size, seq_len, 0, 1)}
 
 # %% ../../nbs/solutions/13_scale.ipynb #s13-5e
 def _equal(a, b):
@@ -180,16 +182,17 @@ def _compare_batches(got, want, wrongs):
                 all(isinstance(t, torch.Tensor) for t in b) for b in got)
     require(pairs, "Each batch is a pair of tensors, x and y.")
     if _equal(got, want): return
-    for fault,wrong in wrongs.items(): require(not _equal(got, wrong), f"Not so: {fault}")
+    for fault,wrong in wrongs.items():
+        require(not _equal(got, wrong), f"Not so: {fault}")
     require(len(got) == len(want), f"There should be {len(want)} batches, not "
-        f"{len(got)}: as many as one process has, and what does not fill one is left out.")
+        f"{len(got)}: as many as one process has, and what fills none is left out.")
     for (x,y),(p,q) in zip(got, want):
         require(x.shape == p.shape, f"x should have the shape {tuple(p.shape)}, not "
                                     f"{tuple(x.shape)}.")
-        require(not x.equal(p) or y.equal(q), "x is right, y is not: a target is the word "
-                "after each, and each row's last one stands in the next batch.")
-    raise CheckFailed("The words are others than they should be: row i of a batch goes on "
-                      "where row i of the one before stopped.")
+        require(not x.equal(p) or y.equal(q), "x is right, y is not: a target is the "
+                "word after each, and each row's last one stands in the next batch.")
+    raise CheckFailed("The words are others than they should be: row i of a batch goes "
+                      "on where row i of the one before stopped.")
 
 # %% ../../nbs/solutions/13_scale.ipynb #s13-6c
 @checker()
