@@ -48,7 +48,7 @@ def close(a, b, eps=1e-10): assert a.shape == b.shape and (a-b).abs().max() < ep
 # ---- the cache as attention
 
 @pytest.mark.parametrize('settings', [dict(), dict(theta=4., lam=1.), dict(theta=2., lam=.5, in_order=False), dict(lam=0.)])
-def test_the_cache_is_attention_to_the_bit(settings):
+def test_the_cache_is_attention_guess_by_guess(settings):
     torch.manual_seed(1)
     m,dl = LanguageModel(len(corpus.vocab), 16, rnn='lstm'),lm_dataloaders(Corpus(corpus.ids[:3000], corpus.vocab), bs=4).valid
     got = attention_guesses(m, dl, **settings)
@@ -193,7 +193,7 @@ def looks_ahead_of(m): return looks_ahead(m, 30)
 
 
 def test_who_does_look_ahead_is_caught():
-    "Both ways at once; a norm over the steps, while it trains; attention without its mask."
+    "Both ways at once; a norm over the steps, while it trains; scores one step too early."
     class BothWays(nn.Module):
         def __init__(self, n_in, n_hidden, n_layers):
             super().__init__()
@@ -210,12 +210,42 @@ def test_who_does_look_ahead_is_caught():
     assert (1, 0) in looks_ahead(shifted, V, n=6) and (5, 4) in looks_ahead(shifted, V, n=6)
 
 
+class Unmasked(AttentiveLSTM):
+    "Beside the LSTM a head that sees every place of the batch."
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.attention.look = lambda q, k, v, there: attend(q, k.transpose(0, 1), v.transpose(0, 1))
+
+
+class FarAhead(Attention):
+    def look(self, q, k, v, there): return v.transpose(0, 1) + self.far.sum()*v.transpose(0, 1).roll(-1, 1)
+
+
+class UnmaskedFar(AttentiveLSTM):
+    "It sees one word ahead, by as much as its distances say: they begin at zero, as `out` does."
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.attention.__class__ = FarAhead
+
+
+@pytest.mark.parametrize('layers,leaks', [(Unmasked, {(t, s) for t in range(6) for s in range(t)}), (UnmaskedFar, {(1, 0), (5, 4)}), (AttentiveLSTM, set())])
+def test_a_leak_behind_a_zero_is_caught(layers, leaks):
+    "A layer whose `out` and `far` begin at zero leaks nothing yet; asked as it begins, it would pass."
+    torch.manual_seed(13)
+    m = LanguageModel(V, 8, rnn=layers)
+    a,x = m.rnn.attention,torch.randint(V, (2, 6))
+    assert not a.out.weight.any() and not a.far.any() and torch.equal(read(m, x), m.h_o(m.rnn.rnn(m.i_h(x))[0]))
+    found = looks_ahead(m, V, n=6)
+    assert leaks <= set(found) and (leaks or found == [])
+    assert not a.out.weight.any() and not a.far.any()
+
+
 def test_looking_leaves_the_model_as_it_was():
     m = model_of('gpt').train()
     m(torch.randint(V, (2, 5)))
-    before = [t.clone() for t in m.h]
+    before,weights = [t.clone() for t in m.h],[p.clone() for p in m.parameters()]
     looks_ahead(m, V)
-    assert m.training and all(torch.equal(a, b) for a,b in zip(before, m.h))
+    assert m.training and all(torch.equal(a, b) for a,b in zip(before, m.h)) and all(torch.equal(a, b) for a,b in zip(weights, m.parameters()))
 
 
 # ---- scans
