@@ -68,7 +68,6 @@ warm_hits cache_guesses dynamic_guesses
 attend attention_guesses Attention AttentiveLSTM Block GPTLayers looks_ahead
 MinGRUCell MinLSTMCell ScanRecurrent scan_loop scan_pairs scan_log
 
-ScaledEmbedding EmbeddingDropout LockedDropout DropLSTM SampledDecoder BFloat16Decoder bfloat16_gain
 ScaledEmbedding EmbeddingDropout LockedDropout DropLSTM Mogrifier SampledDecoder BFloat16Decoder bfloat16_gain
 start_small count_words sample_softmax decode_past exchange_train VaryingDL PartialShuffleDL OverlapDL prime_below
 ScaleByLength AveragedSGD NoisyWords PastDecode CpuBudget ByTheClock fit_for

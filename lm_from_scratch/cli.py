@@ -747,6 +747,7 @@ def answer(
         said,code = _usage(e),e.exit_code
     return _say(said, code)
 
+# %% ../nbs/29_cli.ipynb #cli-say
 def _say(said, code):
     "Of several processes the first one speaks, before all end."
     if os.environ.get('RANK', '0') == '0':

@@ -928,8 +928,7 @@ def resume_run(
     world=World(),    # The processes that train together, from `join`
 ):                    # A `Run`
     "Go on with a training: where it was broken off, or beyond its end."
-    more = dict(epochs=epochs, minutes=minutes, steps=steps)
-    more = {k: v for k,v in more.items() if v is not None}
+    more = {k: v for k,v in zip(BUDGETS, (epochs, minutes, steps)) if v is not None}
     with world.one_for_all():
         folder = find_run(folder)
         config = read_config(folder)

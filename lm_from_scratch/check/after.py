@@ -223,7 +223,8 @@ _carried = dict( # right, wrong → what is wrong with it, a hint
     b=(128, {256: "a minLSTM has one state, not two.", 64: _layers, 128_000: _one},
        "Two layers, one state."),
     c=(2*63*129, {2*64*129: "of a window of 64, the new word itself is one: 63 are "
-                  "kept.", 2*63*128: _there, 2*64*128: "63 words are kept, and " + _there,
+                  "kept.", 2*63*128: _there,
+                  2*64*128: "63 words are kept, and " + _there,
                   63*129: _layers, 2*1000*129: "only what the window shows is kept.",
                   2*63*65: "there are keys *and* values."},
        "Layers × words kept × (key + value + 1)."),

@@ -846,8 +846,8 @@ FIGURES['cache_as_attention'] = dict(
         "arrows lead from state to state. From the last state, the query, dashed lines "
         "go to the four states before it, the keys. Above each key a bar shows its "
         "share: the first is nearly full, the others are low. Above the bars, the "
-        "words that came next, the values: thousand, one, dot, six. An arrow leads from "
-        "them to a prediction, a box with a bar chart: thousand.")
+        "words that came next, the values: thousand, one, dot, six. An arrow leads "
+        "from them to a prediction, a box with a bar chart: thousand.")
 
 # %% ../../nbs/36_figures.ipynb #figures-after-02
 @draws('cache_as_attention', 430)
