@@ -328,7 +328,8 @@ def join(
     missing = [n for n in ('RANK', 'MASTER_ADDR', 'MASTER_PORT') if n not in env]
     if missing: raise LMError(
         f"WORLD_SIZE says that {size} processes train together, but {missing[0]} is "
-        f"not set: start them by `torchrun --nproc-per-node {size} -m lm_from_scratch …`.")
+        "not set: start them by "
+        f"`torchrun --nproc-per-node {size} -m lm_from_scratch …`.")
     if not dist.is_initialized(): _meet(size, rank, wait)
     return World(rank, size, local)
 
