@@ -8,6 +8,7 @@ from lm_from_scratch.course import figures
 from lm_from_scratch.course.experiments import as_text
 from lm_from_scratch.course.ladder import find_recipe
 from lm_from_scratch.course.notebooks import address
+from lm_from_scratch.data import number_words
 
 
 def _index():
@@ -36,6 +37,6 @@ def home():
     page, sections = _index()
     ladder = FIGURES['ladder']
     template = (root/'docs/sphinx/home.md').read_text(encoding='utf-8')
-    fill = dict(title=page.title, about=page.about, claim=claim(), alt=' '.join(ladder['alt'].split()), caption=ladder['caption'], first=f'{chapters()[0].name}.html', book=f'{address()}/language-models-from-scratch',
+    fill = dict(title=page.title, about=page.about, claim=claim(), alt=' '.join(ladder['alt'].split()), caption=ladder['caption'], first=f'{chapters()[0].name}.html', count=number_words(len(chapters())).capitalize(), book=f'{address()}/language-models-from-scratch',
                 **{re.sub(r'\W+', '_', k.lower()).strip('_') or 'lead': v.strip() for k, v in sections.items()})
     return re.sub(r'\{\{(\w+)\}\}', lambda m: str(fill[m[1]]), template).replace(' ± ', '\u00a0±\u00a0') + '\n\n'
