@@ -390,6 +390,7 @@ class Place:
     loss:float=0.          # Sum of the losses since the last evaluation …
     n:int=0                # … and their number
     judged:int=None        # The step of the last evaluation
+    valid:int=None         # Held-out tokens that an evaluation reads, on the way
     done:bool=False        # Is there nothing left to do?
     @property
     def share(self):       # of the cycle, from 0 to 1
@@ -555,6 +556,7 @@ def plan(self:Training):
             steps = s.steps if s.steps else math.ceil((s.epochs or 1)
                                                       * self.rows.n_batches)
             p.total = p.begun + steps
+            self.plan_judging()
         return
     p.seconds = self.world.told(p.seconds)  # all go by one clock
     done,budget = p.step-p.begun,60*s.minutes
@@ -562,7 +564,9 @@ def plan(self:Training):
     whole = max(done+1, int(done*budget/p.seconds))
     now = p.total and p.total-p.begun
     if now is None or not .8 < whole/now < 1.25: p.total = p.begun + whole
+    self.plan_judging()
 
+# %% ../nbs/28_runs.ipynb #runs-every
 @patch(as_prop=True)
 def every(self:Training):
     "Steps between two evaluations; the last one is always one."
@@ -570,7 +574,13 @@ def every(self:Training):
     return max(1, math.ceil((p.total-p.begun)/self.s.evaluations))
 
 # %% ../nbs/28_runs.ipynb #runs-judge
-JUDGED = 20_000  # tokens of the held-out part, on the way; at the end all of them
+JUDGED = 2000,20_000  # tokens of the held-out part, on the way: least and most
+
+@patch
+def plan_judging(self:Training):
+    "An evaluation reads half of what was trained on since the last; and stays at it."
+    p,between = self.place,self.every*self.rows.bs*self.rows.seq_len
+    if p.valid is None: p.valid = min(JUDGED[1], max(JUDGED[0], between//2))
 
 def _first(part, n):
     "The beginning of a part; how long it is in bytes is reckoned by its share."
@@ -583,7 +593,8 @@ def _first(part, n):
 @patch
 def judge(self:Training) -> dict: # A line of the history
     "Read the held-out part; keep the weights if they are the best so far."
-    p,valid = self.place,_first(self.corpus.valid, JUDGED)
+    p = self.place
+    valid = _first(self.corpus.valid, p.valid or JUDGED[1])
     rows = max(1, min(32, len(valid)//500))  # each begins cold; faster than one
     with self.breaking():
         score = self.score(valid, rows)

@@ -432,6 +432,20 @@ def test_what_cannot_be_written(made, wrong, said):
     with pytest.raises(LMError, match=said): made.generate('one', **wrong)
 
 
+def test_judging_costs_less_than_training(tmp_path, monkeypatch):
+    "An evaluation on the way reads half as many tokens as were trained on since the last, the same ones each time, also after a stop; the last word has all of them."
+    read, real = [], runs.evaluate
+    monkeypatch.setattr(runs, 'evaluate', lambda model, part, *how, **more: read.append(len(part)) or real(model, part, *how, **more))
+    text = ' '.join(f'{number_words(n)} .' for n in range(1, 9000))
+    run = small(tmp_path/'a', text, stop_at(35), bs=20, seq_len=20, steps=60, evaluations=3)
+    resume_run(run.folder, device='cpu')
+    n = len(open_corpus(run.folder/'tokens').valid)
+    assert n > 4000 and read == [4000, 4000, 4000, n]
+    read.clear()
+    small(tmp_path/'b', text)
+    assert read == [2000]*3 + [n]
+
+
 def test_it_is_judged_as_the_library_judges(made):
     corpus = open_corpus(made.folder/'tokens')
     assert made.evaluate()['valid'].nats == evaluate(made.model, corpus.valid).nats
