@@ -396,6 +396,7 @@ class Place:
     def share(self):       # of the cycle, from 0 to 1
         return (self.step-self.begun)/max(1, self.total-self.begun)
 
+# %% ../nbs/28_runs.ipynb #runs-rate
 def rate_at(
     share:float,     # Of the cycle, from 0 to 1
     warm:float=.1,   # Share of it until the highest rate is reached
