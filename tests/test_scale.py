@@ -253,13 +253,25 @@ def test_a_process_that_is_killed(tmp_path):
     assert run.finished and run.history[-1]['step'] == place['step'] + 3
 
 
-def test_accelerate_launch(tmp_path):
+def launched(tmp_path, *flags):
+    "A training begun by `accelerate launch`: the names of what its processes have left in the run."
     pytest.importorskip('accelerate', reason="NOT TESTED: accelerate is not installed")
     (tmp_path/'text.txt').write_text(scale_jobs.TEXT)
-    args = ['-m', 'accelerate.commands.launch', '--cpu', '--num_processes', '2', '--num_machines', '1', '-m', 'lm_from_scratch', 'train', str(tmp_path/'text.txt'), '--out',
-            str(tmp_path/'run'), *'--tokens words --n-hidden 12 --n-layers 1 --bs 4 --seq-len 8 --steps 6'.split()]
+    args = ['-m', 'accelerate.commands.launch', *flags, *'--num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no -m lm_from_scratch train'.split(),
+            str(tmp_path/'text.txt'), '--out', str(tmp_path/'run'), *'--tokens words --n-hidden 12 --n-layers 1 --bs 4 --seq-len 8 --steps 6'.split()]
     out = subprocess.run([sys.executable, *args], capture_output=True, text=True, env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)})
-    assert out.returncode == 0 and read_tensors(tmp_path/'run'/'last.safetensors')[0].keys() > {'random.1'}, out.stderr
+    assert out.returncode == 0, out.stderr
+    return read_tensors(tmp_path/'run'/'last.safetensors')[0].keys()
+
+
+def test_accelerate_launch(tmp_path):
+    "The flag speaks of GPUs and starts processes, also where there is none."
+    assert launched(tmp_path, '--multi_gpu') > {'random.1'}
+
+
+def test_accelerate_starts_one_process_for_a_processor(tmp_path):
+    "Whatever number is asked for. If this fails, it is mended: tell chapter 13."
+    assert 'random.1' not in launched(tmp_path, '--cpu'), f"accelerate {version('accelerate')}"
 
 
 # ---- fastai's own way, as it comes. A test that fails here says that it is mended: then tell it so in chapter 13
@@ -288,7 +300,7 @@ def stream(n): return LMDataLoader([torch.arange(2*n+1)], bs=2, seq_len=12)
 
 
 def test_fastai_cannot_be_imported_without_accelerate(monkeypatch):
-    if find_spec('accelerate'): pytest.skip("NOT TESTED: accelerate is installed")
+    monkeypatch.setitem(sys.modules, 'accelerate', None)             # as if it were not installed
     monkeypatch.delitem(sys.modules, 'fastai.distributed', raising=False)
     with pytest.raises(NameError, match="'Accelerator' is not defined"): import_module('fastai.distributed')
 
