@@ -29,7 +29,7 @@ COMMANDS = [ # what is typed; for how many seconds it is left alone, where it wo
     ('lm-from-scratch generate run "The function" --words 40 --temperature .6 --seed 1', None),
     ('lm-from-scratch train --resume run --minutes .5', None),
     ('lm-from-scratch generate run "The function" --words 40 --temperature .6 --seed 1', None),
-    ('lm-from-scratch play run --no-browser', 6),
+    ('lm-from-scratch play run --no-browser', 12),
     ('lm-from-scratch export run --onnx', None),
     ('ls run', None)]
 
