@@ -13,6 +13,7 @@ from lm_from_scratch.check import CHECKERS, core
 load_all()
 
 SPARES = {  # (checker, attack, part of the label) → why this is no fault of the checker
+    ('speed_up', 'exchanged', '0 and 2'): "tokens and seconds a token are only ever multiplied with each other",
     ('constant_state', 'wrong_result', 'more'): "the same is added to every score, and the state stays as it is: still a right answer",
     ('peeking', 'wrong_result', 'more'): "scores that are all moved or stretched alike peek as before",
     ('peeking', 'shared', 'i_h.weight is h_o.weight'): "a tied model may peek as well",
