@@ -253,7 +253,7 @@ def test_a_process_that_is_killed(tmp_path):
     assert run.finished and run.history[-1]['step'] == place['step'] + 3
 
 
-def launched(tmp_path, *flags):
+def accelerated(tmp_path, *flags):
     "A training begun by `accelerate launch`: the names of what its processes have left in the run."
     pytest.importorskip('accelerate', reason="NOT TESTED: accelerate is not installed")
     (tmp_path/'text.txt').write_text(scale_jobs.TEXT)
@@ -266,12 +266,12 @@ def launched(tmp_path, *flags):
 
 def test_accelerate_launch(tmp_path):
     "The flag speaks of GPUs and starts processes, also where there is none."
-    assert launched(tmp_path, '--multi_gpu') > {'random.1'}
+    assert accelerated(tmp_path, '--multi_gpu') > {'random.1'}
 
 
 def test_accelerate_starts_one_process_for_a_processor(tmp_path):
     "Whatever number is asked for. If this fails, it is mended: tell chapter 13."
-    assert 'random.1' not in launched(tmp_path, '--cpu'), f"accelerate {version('accelerate')}"
+    assert 'random.1' not in accelerated(tmp_path, '--cpu'), f"accelerate {version('accelerate')}"
 
 
 # ---- fastai's own way, as it comes. A test that fails here says that it is mended: then tell it so in chapter 13
