@@ -143,7 +143,7 @@ def colab(folder):
 def made_from():
     "A hash of everything that the site is made of."
     files = [f for pattern in ('nbs/**/*.ipynb', 'docs/**/*', 'images/*', 'lm_from_scratch/**/*.py', 'lm_from_scratch/course/results/*', 'lm_from_scratch/playground/*', 'CITATION.cff', 'pyproject.toml')
-             for f in root.glob(pattern) if f.is_file() and not {'_build', '_site', '__pycache__'} & set(f.parts)]
+             for f in root.glob(pattern) if f.is_file() and not {'_book', '_build', '_site', '__pycache__'} & set(f.parts)]
     return hashlib.sha256(b''.join(f.relative_to(root).as_posix().encode() + f.read_bytes() for f in sorted(files))).hexdigest()
 
 

