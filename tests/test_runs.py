@@ -7,10 +7,13 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections import Counter
+from math import log2
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import corpora
 from typer.testing import CliRunner
 
 from lm_from_scratch import runs
@@ -497,6 +500,45 @@ def test_from_a_file_to_a_text(tmp_path):
     assert [r['step'] for r in read_history(run)][-1] == 27
     again = shell('train', file, '--out', tmp_path/'again', '--config', run/'config.json', '--steps', 2, '--device', 'cpu')
     assert again.exit_code == 0 and load_run(tmp_path/'again').settings.n_hidden == 12
+
+
+def by_part(run, *args):
+    out = shell('evaluate', run, '--json', *args)
+    assert out.exit_code == 0, out.output
+    return {r['part']: r for r in map(json.loads, out.stdout.splitlines())}
+
+
+def counted_bits(train, valid):
+    "Bits a token of who knows how often each token occurs; and of who knows it after each token."
+    train, valid = train.cpu().tolist(), valid.cpu().tolist()
+    alone, pairs, n = Counter(train), Counter(zip(train, train[1:])), len(set(train))
+    after = sum(-log2((pairs[a, b] + 1)/(alone[a] + n)) for a, b in zip(valid, valid[1:]))
+    return sum(-log2((alone[b] + 1)/(len(train) + n)) for b in valid)/len(valid), after/(len(valid)-1)
+
+
+def test_penn_treebank_through_the_shell(tmp_path):
+    "Three parts in a folder, the counts of the literature; a fifth of an epoch is worth a bit more than the counts."
+    folder, run = corpora('ptb'), tmp_path/'run'
+    out = shell('train', folder, '--out', run, '--preset', 'ptb', '--steps', 250, '--evaluations', 1, '--threads', 1, '--device', 'cpu', '--quiet')
+    assert out.exit_code == 0 and not out.output, out.output
+    scores, corpus = by_part(run), open_corpus(run/'tokens')
+    bits, _ = counted_bits(corpus.ids, corpus.valid_ids)
+    assert {k: r['tokens'] for k, r in scores.items()} == dict(valid=73_760, test=82_430)
+    assert all(log2(r['perplexity']) < bits - .8 for r in scores.values())
+    assert [*by_part(run, '--part', 'valid')] == ['valid']
+    out = shell('generate', run, 'the company', '--words', 20, '--seed', 0)
+    assert out.exit_code == 0 and out.stdout.startswith('the company') and '<unk>' not in out.stdout
+
+
+def test_shakespeare_through_the_shell(tmp_path):
+    "By characters, the split of char-rnn and nanoGPT; some hundred batches know more than which character follows which."
+    file, run = corpora('shakespeare/input.txt'), tmp_path/'run'
+    out = shell('train', file, '--out', run, '--preset', 'shakespeare', '--steps', 300, '--evaluations', 1, '--threads', 1, '--device', 'cpu', '--quiet')
+    assert out.exit_code == 0 and not out.output, out.output
+    score, corpus = by_part(run)['valid'], open_corpus(run/'tokens')
+    assert 111_539 <= score['tokens'] <= 111_540 and score['bits_per_char'] < counted_bits(corpus.ids, corpus.valid_ids)[1] - .3
+    out = shell('generate', run, 'ROMEO:\n', '--words', 40, '--seed', 0)
+    assert out.exit_code == 0 and len(out.stdout) > 40
 
 
 @pytest.mark.parametrize('args, said', [
