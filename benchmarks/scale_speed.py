@@ -253,7 +253,7 @@ def main():
     p.add_argument('--rows', type=int, nargs='+', default=[20, 60], help="rows of all processes together")
     p.add_argument('--megabytes', type=int, default=1000, help="size of the text that two processes map")
     p.add_argument('--compile', action='store_true', help="torch.compile, too (needs a C++ compiler, and minutes)")
-    p.add_argument('--store', action='store_true', help="keep the rows in the package, in place of those of the same parts")
+    p.add_argument('--store', action='store_true', help="keep the rows in the package, in place of those of the same parts on the same kind of processor")
     args = p.parse_args()
     torch.set_num_threads(1)
     command, rows = shlex.join(['python', 'benchmarks/scale_speed.py', *sys.argv[1:]]), []
@@ -263,7 +263,7 @@ def main():
             print(part, {k: v for k, v in row.items()}, 'load', rows[-1]['load'], flush=True)
     if not args.store: return
     file = results_file('scale_speed')
-    old = [r for r in load_rows(file) if r['part'] not in args.parts] if file.is_file() else []
+    old = [r for r in load_rows(file) if (r['part'], r['processor']) not in {(part, processor()) for part in args.parts}] if file.is_file() else []
     save_results(sorted(old + rows, key=lambda r: PARTS.index(r['part'])), file)
 
 

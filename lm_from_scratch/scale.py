@@ -582,8 +582,9 @@ class Cost:
 def line_through(
     xs, # Numbers
     ys, # What was measured there
-) -> tuple: # Height at 0, slope
+) -> tuple: # Height at 0, which is not below it, and slope
     "The straight line that comes nearest, all points with the same relative weight."
-    w = 1/np.asarray(ys, dtype=float)
-    slope,at_0 = np.polyfit(np.asarray(xs, dtype=float), ys, 1, w=w)
-    return at_0,slope
+    xs,ys = (np.asarray(values, dtype=float) for values in (xs, ys))
+    slope,at_0 = np.polyfit(xs, ys, 1, w=1/ys)
+    if at_0 >= 0: return at_0,slope
+    return 0.,(xs/ys).sum()/((xs/ys)**2).sum() # the nearest of those through 0
