@@ -17,6 +17,7 @@ from lm_from_scratch.course.texts import *
 from lm_from_scratch.course.texts import find_text_recipe, run_texts, text_rows
 from lm_from_scratch.errors import LMError, TextFileError
 from lm_from_scratch.multilayer import LanguageModel
+from lm_from_scratch.text import Score
 
 torch.set_num_threads(1)
 torch.optim.AdamW([torch.zeros(1, requires_grad=True)], fused=True).step()  # the first step of a process imports for seconds
@@ -113,6 +114,24 @@ def test_gpt_never_looks_ahead():
     assert torch.equal(a[:, :5], b[:, :5]) and not torch.equal(a[:, 5:], b[:, 5:])
 
 
+def test_adapted_figures_choose_on_the_held_out_part(folder, monkeypatch):
+    "Each way of adapting reads its choices on the beginning of the held-out part; then the whole of it and the test part, once, with the best."
+    corpus, seen = penn_treebank(folder), []
+    torch.manual_seed(0)
+    model = two_by_200(len(corpus.vocab), n_hidden=4)
+    def judge(model, part, **how):
+        seen.append((len(part), *how.values()))
+        return Score(len(part)*(1.+abs(how.get('lr', how.get('theta'))-.15)), len(part), None, None, [], '')
+    monkeypatch.setattr(texts, 'evaluate_cache', judge)
+    monkeypatch.setattr(texts, 'evaluate_dynamic', judge)
+    found, n = adapted_figures(model, None, corpus, most=50), len(texts.CACHES)
+    valid, test = len(corpus.valid_ids)+1, len(corpus.test_ids)+1
+    assert seen[:n] == [(51, *c.values()) for c in texts.CACHES] and [s[0] for s in seen[n:n+2]] == [valid, test]
+    assert [s[0] for s in seen[n+2:]] == [51]*len(texts.RATES) + [valid, test]
+    assert found['cache_settings'] == dict(theta=.15, lam=.05, window=500) and found['dynamic_settings'] == dict(lr=.1)
+    assert found['dynamic_test_perplexity'] == pytest.approx(math.exp(1.05)) and found['test_perplexity'] == text_figures(model, None, corpus, test=True)['test_perplexity']
+
+
 # ---- the baselines are what they are said to be
 
 def test_the_example_starts_as_the_original():
@@ -161,11 +180,11 @@ def short(name, folder, seconds=1.):
     return replace(r, folder=str(folder), how=partial(train_text, loop=r.how.keywords['loop'], seconds=seconds))
 
 
-@pytest.mark.parametrize('name', ['ptb-sgd-200', 'ptb-sgd-600', 'ptb-200', 'chars-180', 'start-small-counted', 'part-weights', 'part-ar-tar', 'part-bfloat16', 'part-noise', 'part-past'])
+@pytest.mark.parametrize('name', ['ptb-sgd-200', 'ptb-sgd-600', 'ptb-200', 'chars-180', 'start-small-counted', 'part-weights', 'part-ar-tar', 'part-bfloat16', 'part-noise', 'part-past', 'ptb-4500'])
 def test_a_recipe_trains_and_is_measured(name, folder):
     figures,_,seconds = short(name, folder).how(short(name, folder), 0)
     assert seconds == 1 and figures['tokens'] > 0 and figures['valid_perplexity'] == math.exp(figures['valid_loss'])
-    assert ('test_loss' in figures) == (name == 'ptb-sgd-600') and 'SHA-256' in figures['text']
+    assert ('test_loss' in figures) == (name in ('ptb-sgd-600', 'ptb-4500')) and 'SHA-256' in figures['text']
 
 
 def test_names_and_settings():
@@ -198,9 +217,19 @@ def test_tables():
     rows = [row('ptb-sgd-200', s, 5.) for s in range(2)] + [row('ptb-200', s, 5. + math.log(.7)) for s in range(3)]
     t = text_table('ptb', rows)
     assert t.training.tolist() == ["PyTorch's example", 'ours'] and t.seeds.tolist() == [2, 3] and 'test' not in t
-    assert text_ratio('ptb-200', 'ptb-sgd-200', rows) == pytest.approx(.7)
-    assert text_ratio('ptb-600', 'ptb-sgd-600', rows) is None and not len(text_table('chars', rows))
+    assert text_ratio('ptb-200', 'ptb-sgd-200', rows) == {'–': pytest.approx(.7)}
+    assert text_ratio('ptb-600', 'ptb-sgd-600', rows) == {} and not len(text_table('chars', rows))
     assert 'test' in text_table('', [row('ptb-600', 0, 5., test_perplexity=90.)])
+
+
+def test_processors_are_not_mixed():
+    "A CPU second buys more on one than on another: no mean over both, no pair of both."
+    rows = [row('ptb-200', 0, 5., processor='A x86'), row('ptb-200', 1, 4., processor='B x86'), row('ptb-sgd-200', 0, 5.5, processor='A x86'), row('ptb-sgd-200', 1, 5.5, processor='A x86')]
+    t = text_table('ptb', rows)
+    assert list(zip(t.training, t.processor, t.seeds)) == [("PyTorch's example", 'A', 2), ('ours', 'A', 1), ('ours', 'B', 1)]
+    assert text_ratio('ptb-200', 'ptb-sgd-200', rows) == {'A': pytest.approx(math.exp(-.5))}
+    rows = [row('part-none', 0, 5., processor='A'), row('part-words', 0, 4., processor='B')]
+    assert gains_table('part', 'part-none', rows).empty
 
 
 def test_verdicts():

@@ -544,23 +544,32 @@ def _values(runs, column): return [r[column] for r in runs.values() if column in
 def text_table(
     begins:str='',  # Only recipes whose name begins so: 'ptb', 'chars', 'start', 'part'
     rows:list=None, # Rows of a results file; `None`: those of the package
-) -> pd.DataFrame:  # Text: a row a recipe
-    "A row a recipe: what it cost, what it read, what it reached on the held-out part."
-    lines = []
-    for name,runs in _runs(rows).items():
-        if not name.startswith(begins): continue
-        recipe,first = TEXT_RECIPES[name],next(iter(runs.values()))
-        mean = sum(_values(runs, 'tokens'))/len(runs)
-        lines.append({
-            'training': recipe.title, 'CPU s': round(first['cpu_seconds']),
-            'parameters': f"{first['parameters']:,}",
+) -> pd.DataFrame:  # Text: a row a recipe, and a processor if there are several
+    "What each recipe cost, what it read, what it reached on the held-out part."
+    lines = [_line(TEXT_RECIPES[name], kind, some)
+             for name,runs in _runs(rows).items() if name.startswith(begins)
+             for kind,some in _by_processor(runs).items()]
+    table = pd.DataFrame(lines)
+    if not lines: return table
+    dull = [c for c in ('test',) if (table[c] == '–').all()]
+    dull += [c for c in ('processor',) if table[c].nunique() == 1]
+    return table.drop(columns=dull)
+
+def _by_processor(runs):
+    "Processor → seed → row; what its PyTorch calls it."
+    kinds = dict.fromkeys(r.get('processor', '–').split()[0] for r in runs.values())
+    return {kind: {seed: r for seed,r in runs.items()
+                   if r.get('processor', '–').split()[0] == kind} for kind in kinds}
+
+# %% ../../nbs/38_texts.ipynb #texts-table2
+def _line(recipe, kind, runs):
+    first,mean = next(iter(runs.values())),sum(_values(runs, 'tokens'))/len(runs)
+    return {'training': recipe.title, 'CPU s': round(first['cpu_seconds']),
+            'processor': kind, 'parameters': f"{first['parameters']:,}",
             'million read': as_text(mean/1e6, 2),
             'perplexity': mean_sd(_values(runs, 'valid_perplexity'), 1),
             'nats': mean_sd(_values(runs, 'valid_loss')),
-            'test': mean_sd(_values(runs, 'test_perplexity'), 1), 'seeds': len(runs)})
-    table = pd.DataFrame(lines)
-    unread = not len(table) or (table['test'] == '–').all()
-    return table.drop(columns='test', errors='ignore') if unread else table
+            'test': mean_sd(_values(runs, 'test_perplexity'), 1), 'seeds': len(runs)}
 
 # %% ../../nbs/38_texts.ipynb #texts-ratio
 def text_ratio(
@@ -568,12 +577,15 @@ def text_ratio(
     theirs:str,     # Another
     rows:list=None, # Rows of a results file; `None`: those of the package
     by:str='valid_perplexity', # What is compared
-) -> float:         # The mean over the seeds that both have; `None`: there are none
-    "How many times theirs is ours?"
-    runs = _runs(rows)
-    a,b = runs.get(ours, {}),runs.get(theirs, {})
-    ratios = [a[seed][by]/b[seed][by] for seed in a if seed in b]
-    return sum(ratios)/len(ratios) if ratios else None
+) -> dict:          # Processor → the mean over the seeds that both have there
+    "How many times theirs is ours, on each processor?"
+    runs,found = _runs(rows),{}
+    both = [_by_processor(runs.get(name, {})) for name in (ours, theirs)]
+    for kind,a in both[0].items():
+        b = both[1].get(kind, {})
+        ratios = [a[seed][by]/b[seed][by] for seed in a if seed in b]
+        if ratios: found[kind] = sum(ratios)/len(ratios)
+    return found
 
 # %% ../../nbs/38_texts.ipynb #texts-judgec
 def gains_table(
@@ -585,7 +597,8 @@ def gains_table(
     runs = _runs(rows)
     base,lines = runs.get(against, {}),[]
     for name,own in runs.items():
-        both = [seed for seed in own if seed in base]
+        both = [s for s,r in own.items() if s in base
+                and r.get('processor') == base[s].get('processor')]
         if not name.startswith(begins) or name == against or not both: continue
         gains = [base[s]['valid_loss']-own[s]['valid_loss'] for s in both]
         line = dict(training=TEXT_RECIPES[name].title,
