@@ -10,6 +10,7 @@ from torch import nn
 
 from lm_from_scratch.after import *
 from lm_from_scratch.copying import ForgetState, cache_guesses, scores_of
+from lm_from_scratch.course import afters
 from lm_from_scratch.course.afters import *
 from lm_from_scratch.course.experiments import belongs, load_results, load_rows, results_file, stamp_of
 from lm_from_scratch.course.ladder import LADDER
@@ -358,7 +359,7 @@ def test_verdicts():
     t = after_verdicts(rows).set_index('claim')
     assert t.verdict['attention copies what it never saw'] == 'supported' and t.seeds['attention copies what it never saw'] == 4
     assert t.verdict['attention helps the LSTM'] == 'not supported' and t.verdict['an LSTM of equal size loses to a GPT'] == 'not measured'
-    chars = [row('chars-gpt', s, valid_loss=1.9 + .01*s) for s in range(3)] + [row('chars-lstm', s, valid_loss=1.5) for s in range(3)]
+    chars = [row('chars-gpt-180', s, valid_loss=1.9 + .01*s) for s in range(3)] + [row('chars-180', s, valid_loss=1.5) for s in range(3)]
     name = 'an LSTM of equal CPU time loses to a GPT, on Shakespeare'
     assert after_verdicts(chars).set_index('claim').verdict[name] == 'not supported'
 
@@ -368,12 +369,20 @@ def test_tables():
     t = after_table([row('gpt', 0), row('lstm', 1, nine=.3), row('lstm', 0)])
     assert t.model.tolist() == ['LSTM', 'GPT'] and t.nine[0].startswith('.200') and t.seeds.tolist() == [2, 1]
     assert seeds_table('nine', [row('lstm', 1), row('lstm', 0, nine=.7)]).loc['LSTM'].tolist() == ['.70', '.10']
-    chars = chars_table([row('chars-gpt', 0, tokens=2_000_000, cpu_seconds=180, valid_loss=1.386294)])
+    chars = chars_table([row('chars-gpt-180', 0, tokens=2_000_000, cpu_seconds=180, valid_loss=1.386294)])
     assert chars.bits.tolist() == ['2.000'] and chars['million read'].tolist() == ['2.00']
 
 
+def test_rows_of_the_texts_are_those_of_the_same_seeds_and_processor(monkeypatch):
+    mine = [dict(recipe='chars-mingru', seed=2, processor='B'), dict(recipe='lstm', seed=0, processor='A')]
+    theirs = [dict(recipe=n, seed=s, processor=p) for n in ('chars-180', 'ptb-200') for s, p in ((0, 'A'), (2, 'A'), (2, 'B'))]
+    monkeypatch.setattr(afters, 'rows_of_recipes', lambda path, recipes: mine)
+    monkeypatch.setattr(afters, 'text_rows', lambda: theirs)
+    assert after_rows() == [*mine, dict(recipe='chars-180', seed=2, processor='B')]
+
+
 def test_recipes_cost_what_they_say():
-    for r in shakespeare_recipes(3): assert r.how.keywords['seconds'] == 3
+    for a, b in zip(shakespeare_recipes(3), shakespeare_recipes(3, times=.5)): assert a.how.keywords['seconds'] == 3 and a.lr == 2*b.lr
     assert {r.how.keywords['seconds'] for n,r in AFTER_RECIPES.items() if n.startswith('chars')} == {180}
 
 
