@@ -6,13 +6,15 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/errors.html.md"""
 
 # %% auto #0
 __all__ = ['LMError', 'EmptyText', 'CorpusTooSmall', 'InvalidSize', 'UnknownWord', 'UnknownId', 'TextFileError', 'check_size',
-           'check_number', 'check_share', 'file_errors']
+           'check_number', 'check_share', 'file_errors', 'write_whole']
 
 # %% ../nbs/20_errors.ipynb #36673df0
 import errno
 import math
 import numbers
-from contextlib import contextmanager
+import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from fastcore.basics import *
 
 # %% ../nbs/20_errors.ipynb #bd7b8a0c
@@ -96,3 +98,24 @@ def file_errors(
         full = e.errno in (errno.ENOSPC, errno.EDQUOT)
         why = 'the disk is full; what it held is still there' if full else e.strerror
         raise TextFileError(f"{path} cannot be {doing}: {why}.") from e
+
+# %% ../nbs/20_errors.ipynb #files006
+def write_whole(
+    path,     # A file
+    data,     # Its new content: bytes, or text
+    via=None, # A folder on the same disk for what is half written; `None`: the same
+):
+    "Write a file in one piece: it is the old one until it is the new one."
+    path = Path(path)
+    data = data.encode() if isinstance(data, str) else data
+    new = Path(via or path.parent)/f'{path.name}.{os.getpid()}.new'
+    try:
+        with file_errors(path, 'written'):
+            if via: new.parent.mkdir(parents=True, exist_ok=True)
+            with open(new, 'wb') as f:
+                f.write(data)
+                f.flush()
+                os.fsync(f.fileno())
+            os.replace(new, path)
+    finally:
+        with suppress(OSError): new.unlink()

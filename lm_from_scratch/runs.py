@@ -6,11 +6,11 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/runs.html.md"""
 
 # %% auto #0
 __all__ = ['VERSION', 'ADAM', 'MEASURED', 'JUDGED', 'SAVED', 'ABOUT', 'build_model', 'count_ids', 'count_parameters',
-           'n_hidden_for', 'Rows', 'write_whole', 'write_json', 'read_json', 'write_tensors', 'read_tensors',
-           'weights_of', 'check_weights', 'put_weights', 'shipped', 'find_run', 'versions_now', 'read_config',
-           'files_of', 'check_files', 'read_corpus', 'choose_device', 'computes_alike', 'Place', 'rate_at', 'Training',
-           'beginning', 'no_unknown', 'read_history', 'curve', 'locked', 'own_device', 'train_run', 'new_folder',
-           'resume_run', 'Run', 'load_run', 'continue_texts', 'check_stop', 'written', 'choices', 'write_readme']
+           'n_hidden_for', 'Rows', 'write_json', 'read_json', 'write_tensors', 'read_tensors', 'weights_of',
+           'check_weights', 'put_weights', 'shipped', 'find_run', 'versions_now', 'read_config', 'files_of',
+           'check_files', 'read_corpus', 'choose_device', 'computes_alike', 'Place', 'rate_at', 'Training', 'beginning',
+           'no_unknown', 'read_history', 'curve', 'locked', 'own_device', 'train_run', 'new_folder', 'resume_run',
+           'Run', 'load_run', 'continue_texts', 'check_stop', 'written', 'choices', 'write_readme']
 
 # %% ../nbs/28_runs.ipynb #runs-imp
 import difflib,hashlib,json,math,os,signal,threading,time
@@ -139,25 +139,9 @@ def __getitem__(self:Rows, k): # what is read, what follows, does the text begin
 # %% ../nbs/28_runs.ipynb #runs-files
 VERSION = 1
 
-def write_whole(
-    path,       # A file
-    data:bytes, # Its new content
-):
-    "Write a file whole, or leave the old one."
-    path = Path(path)
-    new = path.with_name(f'{path.name}.{os.getpid()}.new')
-    try:
-        with file_errors(path, 'written'):
-            with open(new, 'wb') as f:
-                f.write(data)
-                f.flush()
-                os.fsync(f.fileno())
-            os.replace(new, path)
-    finally: new.unlink(missing_ok=True)
-
 def write_json(path, value):
     "Write JSON whole."
-    write_whole(path, (json.dumps(value, indent=1, ensure_ascii=False)+'\n').encode())
+    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False) + '\n')
 
 # %% ../nbs/28_runs.ipynb #runs-files-2
 def read_json(

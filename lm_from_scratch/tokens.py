@@ -296,15 +296,7 @@ def decode(self:TextTokenizer,
 def save(self:TextTokenizer, path):
     "Write the tokenizer's JSON."
     path = Path(path).expanduser()
-    with file_errors(path, 'written'): _replace(path, self.json)
-
-def _replace(path, text):
-    "Write a small file whole, or not at all."
-    new = path.with_name(f'{path.name}.{os.getpid()}.new')
-    try:
-        new.write_text(text, encoding='utf-8')
-        os.replace(new, path)
-    finally: new.unlink(missing_ok=True)
+    write_whole(path, self.json)
 
 @patch(cls_method=True)
 def load(cls:TextTokenizer, path):
@@ -454,7 +446,7 @@ def write_tokens(
             for p in (part, note): p.unlink(missing_ok=True)
             raise
         os.replace(part, path)
-        _replace(path.with_suffix('.json'), json.dumps(head, indent=1) + '\n')
+        write_whole(path.with_suffix('.json'), json.dumps(head, indent=1) + '\n')
         note.unlink(missing_ok=True)
     return head
 
@@ -499,7 +491,7 @@ def _save_note(f, note, about, tally):
     "Where to go on: written after what it speaks of has reached the disk."
     f.flush()
     os.fsync(f.fileno())
-    _replace(note, json.dumps({**about, **tally.as_dict(), 'pieces': tally.pieces}))
+    write_whole(note, json.dumps({**about, **tally.as_dict(), 'pieces': tally.pieces}))
 
 def _take_up(pieces, tally, f, note, about):
     "Go on where the note says, if the text is still the same; else begin anew."

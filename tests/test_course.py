@@ -270,7 +270,7 @@ def test_a_full_disk_loses_nothing(nbs, monkeypatch):
     with monkeypatch.context() as m:
         m.setattr(notebooks.os, 'fsync', full)
         runs = run_course(nbs/'a.ipynb', say=lambda s: None, store=True)
-    assert 'No space left' in runs[0].error and (nbs/'a.ipynb').read_bytes() == before
+    assert 'the disk is full' in runs[0].error and (nbs/'a.ipynb').read_bytes() == before
     assert os.listdir(nbs.parent/'.course') == []
 
 

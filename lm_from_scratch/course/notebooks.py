@@ -9,8 +9,8 @@ __all__ = ['TOLERANCE', 'OTHER_ORDER', 'VARIANTS', 'imports_of', 'sources_of', '
            'normalise_output', 'normalise', 'Number', 'read_number', 'off_by', 'says', 'picture_of', 'picture_differs',
            'Difference', 'directive', 'tolerance_of', 'first_line', 'same_words', 'compare_outputs', 'compare',
            'reconciled', 'lost_sentences', 'Run', 'Variant', 'find_variant', 'Kernels', 'read_notebook', 'run_notebook',
-           'find_notebooks', 'write_whole', 'Stamps', 'judge', 'store', 'Stopped', 'moved_lines', 'report',
-           'run_course', 'Course', 'contents', 'address', 'repository']
+           'find_notebooks', 'Stamps', 'judge', 'store', 'Stopped', 'moved_lines', 'report', 'run_course', 'Course',
+           'contents', 'address', 'repository']
 
 # %% ../../nbs/34_notebooks.ipynb #0e4f1bc0
 import ast,asyncio,base64,copy,hashlib,html,io,json,os,re,shutil,signal,sys
@@ -832,27 +832,6 @@ def _top(folder):
     p = Path(folder)
     p = _placed(p).parent if p.is_file() else p.resolve()
     return p.parent if p.name == 'solutions' else p
-
-# %% ../../nbs/34_notebooks.ipynb #nbstamps2
-def write_whole(
-    path, # The file
-    text, # What it shall hold
-    via,  # A folder on the same disk for what is half written
-):
-    "Write a file in one piece: it is the old one until it is the new one."
-    path,via = Path(path),Path(via)
-    half = via/f'{path.name}.{os.getpid()}'
-    try:
-        via.mkdir(parents=True, exist_ok=True)
-        with open(half, 'w', encoding='utf-8', newline='\n') as f:
-            f.write(text)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(half, path)
-    except OSError as e:
-        half.unlink(missing_ok=True)
-        raise TextFileError(f"{path.name} cannot be written: {e.strerror or e}. "
-                            "It is as it was.") from e
 
 # %% ../../nbs/34_notebooks.ipynb #nbstamps3
 class Stamps:
