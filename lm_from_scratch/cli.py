@@ -300,6 +300,7 @@ class _Lines:
         self.console = Console(stderr=True, highlight=False)
         self.live = not quiet and not as_json and self.console.is_terminal
         self.smooth,self.status,self.said = None,None,0.
+        self.load = os.getloadavg()[0] if hasattr(os, 'getloadavg') else 0.
     def __enter__(self):
         if self.live:
             self.status = self.console.status('reading the text')
@@ -308,9 +309,20 @@ class _Lines:
     def __exit__(self, *args):
         if self.status: self.status.stop()
     def say(self, text):
-        if self.quiet or self.as_json: return
+        if self.quiet or self.as_json or not text: return
         self.console.print(text, markup=False, soft_wrap=True)
     def __call__(self, what, **how): getattr(self, what)(**how)
+
+# %% ../nbs/29_cli.ipynb #cli-crowded
+def _crowded(
+    load, # How many processes wanted a core in the last minute, before we began
+):
+    "A hint, where threads would wait for each other because others use the cores."
+    import torch
+    threads,cores = torch.get_num_threads(),os.cpu_count() or 1
+    if threads == 1 or load + threads < cores + .7: return ''
+    return (f"Other programs use the processor (a load of {load:.1f} on {cores} cores): "
+            f"{threads} threads wait for each other then; --threads 1 may be faster.")
 
 # %% ../nbs/29_cli.ipynb #cli-report2
 def _begun(self, training):
@@ -324,6 +336,7 @@ def _begun(self, training):
     self.say(f"{n:,} parameters: {s.n_layers} × {s.n_hidden} {s.rnn.upper()}; "
              f"{rows.bs} rows of {rows.seq_len}; {', '.join(budget)} on "
              f"{training.device}")
+    if training.device.type == 'cpu': self.say(_crowded(self.load))
     self.at,self.steps = time.monotonic(),training.place.step
 
 def _step(self, training, loss):

@@ -541,6 +541,17 @@ def test_shakespeare_through_the_shell(tmp_path):
     assert out.exit_code == 0 and len(out.stdout) > 40
 
 
+def test_a_busy_processor_is_told(tmp_path, monkeypatch):
+    "Several threads beside other programs: a hint. One thread, or free cores: none."
+    (tmp_path/'my.txt').write_text(TEXT)
+    monkeypatch.setattr(os, 'cpu_count', lambda: 2)
+    for k, (load, threads, told) in enumerate([(1.4, 2, True), (.3, 2, False), (1.4, 1, False)]):
+        monkeypatch.setattr(os, 'getloadavg', lambda load=load: (load, 0., 0.))
+        monkeypatch.setattr(torch, 'get_num_threads', lambda threads=threads: threads)
+        out = shell('train', tmp_path/'my.txt', '--out', tmp_path/f'run{k}', '--tokens', 'words', '--steps', 2, '--n-hidden', 8, '--evaluations', 1, '--device', 'cpu')
+        assert out.exit_code == 0 and ('a load of 1.4 on 2 cores' in out.stderr and '--threads 1' in out.stderr) == told, out.stderr
+
+
 @pytest.mark.parametrize('args, said', [
     (['train'], 'Say what to read'), (['train', 'nofile.txt', '--out', 'x'], 'no file|There is no'), (['train', 'a.txt'], 'Say what to read'),
     (['train', '--resume', 'nowhere'], 'There is no run at nowhere'), (['train', '--resume', 'x', '--lr', '.1'], 'leave out lr'), (['train', 'a.txt', '--resume', 'x'], 'leave out text'),
