@@ -117,11 +117,11 @@ def shakespeare_recipes(
         _chars('chars-mingru', 'minGRU', seconds, partial(_looped, MinGRUCell),
                .004*times, n_hidden=384, n_layers=2),
         _chars('chars-minlstm', 'minLSTM', seconds, partial(_looped, MinLSTMCell),
-               .004*times, n_hidden=320, n_layers=2),
+               .008*times, n_hidden=320, n_layers=2),
         _chars('chars-lstm-attention', 'LSTM + attention', seconds, AttentiveLSTM,
                .008*times),
         _chars('chars-gpt-carried', 'GPT, memory carried', seconds, GPTLayers,
-               .002*times, n_hidden=128, n_emb=128, n_layers=4)]
+               .032*times, n_hidden=128, n_emb=128, n_layers=4)]
 
 # %% ../../nbs/39_afters.ipynb #afters-all
 OF_TEXTS = {'chars-180': 'LSTM', 'chars-gpt-180': "GPT, nanoGPT's recipe"}

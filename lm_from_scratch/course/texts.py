@@ -412,9 +412,10 @@ def chars_recipe(
     bs:int=16,         # Rows
     seq_len:int=64,    # Characters of a row in a batch
     lr:float=.008,     # Highest learning rate
+    **more,            # Passed to `LanguageModel`, such as its dropout
 ) -> Recipe:
     "Our way to train on Shakespeare's characters."
-    model = partial(LanguageModel, n_hidden=n_hidden, n_emb=n_emb, rnn='lstm')
+    model = partial(LanguageModel, n_hidden=n_hidden, n_emb=n_emb, rnn='lstm', **more)
     data = partial(moving_dataloaders, bs=bs, seq_len=seq_len)
     return text_recipe(
         name, title, seconds, partial(our_loop, pieces=(count_words,)),
@@ -432,6 +433,8 @@ _ours = [
     ptb_recipe('ptb-600', 'ours', 600, model=partial(two_by_200, p=.2),
                measure=WITH_TEST),
     chars_recipe('chars-180', 'ours', 180),
+    chars_recipe('chars-wide-180', 'ours, 384 units, dropout .2', 180, n_hidden=384,
+                 lr=.006, p=.2),
 ]
 
 # %% ../../nbs/38_texts.ipynb #texts-starts
