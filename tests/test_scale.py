@@ -19,7 +19,7 @@ from lm_from_scratch.data import human_numbers, lm_dataloaders
 from lm_from_scratch.errors import InvalidSize, LMError
 from lm_from_scratch.multilayer import LanguageModel
 from lm_from_scratch.runs import read_tensors, resume_run
-from lm_from_scratch.scale import ParallelModel, World, in_processes, join
+from lm_from_scratch.scale import ParallelModel, World, in_processes, join, line_through
 from lm_from_scratch.training import lm_learner
 
 ROOT = Path(__file__).parent.parent
@@ -328,3 +328,13 @@ def test_fastai_does_not_share_out_our_stream(stock):
 def test_a_launcher_alone_shares_out_nothing(many):
     "Each process trains on all rows, unless `Together` is among the callbacks."
     for found in cpu(many, 'launched'): assert set(found['launched']['read']) == {scale_jobs.BS}, WHEN
+
+
+def test_a_line_never_begins_below_zero():
+    "Exact where the points lie on a line; through 0, with equal relative weights, where the nearest line would begin below it."
+    at_0, slope = line_through([1, 2, 5], [5., 7., 13.])
+    assert abs(at_0 - 3) < 1e-9 and abs(slope - 2) < 1e-9
+    xs, ys = [1., 2., 3.], [1., 4., 9.]
+    at_0, slope = line_through(xs, ys)
+    def off(b): return sum((b*x/y - 1)**2 for x, y in zip(xs, ys))
+    assert at_0 == 0 and off(slope) < min(off(slope - .01), off(slope + .01))
