@@ -11,7 +11,7 @@ from lm_from_scratch.course.claims import show_claim
 from lm_from_scratch.course.copies import adapted_table, copying_table
 from lm_from_scratch.course.experiments import load_results, load_rows, results_file
 from lm_from_scratch.course.ladder import ladder_table
-from lm_from_scratch.course.texts import text_table
+from lm_from_scratch.course.texts import gains_table, text_table
 
 root = Path(__file__).resolve().parent.parent
 
@@ -80,6 +80,19 @@ def text_size_table():
                                'peak memory, MB': t.peak_mb, 'a batch, µs': t.batch_us}))
 
 
+def text_speed_table():
+    "Training on the Penn Treebank: tokens a second, and as a share of a bare loop's."
+    t = load_results('text_speed')
+    return table(pd.DataFrame({'training by': t.loop, 'tokens a CPU second': t.tokens_a_second.map('{:,}'.format), "of the bare loop's": t.of_bare.map('{:.2f}'.format)}))
+
+
+def sizes_table():
+    "Sizes of the tool, with the same CPU seconds on the same text."
+    t = load_results('sizes')
+    return table(pd.DataFrame({'size': t['size'], 'rate': t.lr, 'CPU s': t.cpu_seconds.map('{:.0f}'.format), 'parameters': t.parameters.map('{:,}'.format),
+                               'tokens read': t.tokens.map('{:,}'.format), 'bits a byte': t.bits_per_byte.map('{:.3f}'.format)}))
+
+
 def page_size_table():
     "What the playground's page bears: models by size, in a browser."
     t = load_results('page_size')
@@ -117,6 +130,8 @@ def results_page():
         '## The ladder, timed', 'CPU seconds of one seed of each rung: before the lean loop (commit 717144d), and now.', ladder_cpu_table(), made_by('ladder_cpu'),
         '## Text', "Trainings on the Penn Treebank and on Shakespeare's characters, each for the same CPU seconds. [Texts](../../nbs/38_texts.ipynb) tells how.", table(text_table()), made_by('texts'),
         '## Text, timed', 'A text of any size, tokenized once into a file. [Tokens](../../nbs/24_tokens.ipynb) tells how.', text_size_table(), made_by('text_size'),
+        '## Text, training timed', 'Two tied layers of 200 units, by a bare loop and by learners. [Chapter 12](../../nbs/12_text.ipynb) tells how.', text_speed_table(), made_by('text_speed'),
+        '## Sizes', "What each size of `train` gets out of the same CPU seconds. [Settings](../../nbs/27_settings.ipynb) tells how.", sizes_table(), made_by('sizes'),
         '## Processes, timed', 'A step by one process, and by several with the same rows. [Chapter 13](../../nbs/13_scale.ipynb) tells how.', scale_table(), made_by('scale_speed'),
         '## The playground, timed', "Models of several sizes in the page that `lm-from-scratch play` opens. [Play](../../nbs/41_play.ipynb) tells how.", page_size_table(), made_by('page_size'),
         '## What came after', 'The models of chapter 14: on Human Numbers at equal size, how far they count on, the verdicts. [What came after, measured](../../nbs/39_afters.ipynb) tells how.',
@@ -130,3 +145,28 @@ if __name__ == '__main__':
     sys.stdout.reconfigure(encoding='utf-8')
     print(citation_page())
     print(results_page())
+
+
+def without_gain():
+    "What was tried to make a step faster, and did not: how many times as fast, on each processor."
+    t = load_results('scale_speed').query("part == 'remedy'")
+    kinds = t.pivot(index='name', columns='processor', values='gain').rename(columns=lambda name: name.split()[0])
+    slower = kinds[(kinds.fillna(0) < 1).any(axis=1)].map(lambda v: '–' if v != v else f'{v:.2f}')
+    return slower.reset_index().rename(columns=dict(name='times as fast with'))
+
+
+def failed_page():
+    "The page appendix/failed."
+    claims, columns = show_claim(), ['claim', 'difference', '95 % interval', 'verdict', 'seeds']
+    gains, after = gains_table('part', 'part-none'), after_verdicts()
+    gains = gains[~gains.training.str.startswith('−')]   # there a part of ours is left out
+    def short(df, by): return df[~df[by].isin(['supported', 'not measured'])]
+    parts = [
+        '# What did not work', '> What was tried here and did not help, or not by more than luck. This page is written by the build, from the rows that the other tables are made of.',
+        'A line that says *unclear* is no proof that a thing does not help: its interval has room for a gain and for a loss. It says that so many seeds have not shown it.',
+        '## On Human Numbers', 'Claims of the literature, and our own, put to the test. [Claims, audited](../../nbs/32_claims.ipynb) has all of them.', table(short(claims, 'verdict')[columns]),
+        '## On real text', 'Parts of AWD-LSTM and of its relatives, each added to our way of training on the Penn Treebank, for a minute of CPU time; gains are in nats a word. '
+        '[Texts](../../nbs/38_texts.ipynb) has all of them.', table(short(gains, 'helps')),
+        '## What came after', 'Attention and recurrences that run as a scan. [What came after, measured](../../nbs/39_afters.ipynb) has all verdicts.', table(short(after, 'verdict')),
+        '## To be faster', 'What was to shorten a step of training, and did not, by the kind of processor. [Chapter 13](../../nbs/13_scale.ipynb) has all remedies.', table(without_gain())]
+    return '\n\n'.join(parts) + '\n'

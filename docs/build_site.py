@@ -28,11 +28,12 @@ work, site = root/'docs/_build', root/'docs/_site'
 TOO_OLD = 3                          # exit status where Python is too old for the site; all else of the course runs there
 src, static = work/'src', work/'static'
 STILL = 'batches_marching', 'exploding_activations', 'tanh_activations'   # animations: what they show when they may not move
-APPENDIX = {'errata': 'Errata', 'glossary': 'Glossary', 'bibliography': 'Bibliography', 'results': 'Results', 'session': 'A session', 'bad_input': 'Bad input', 'cite': 'How to cite'}
+APPENDIX = {'errata': 'Errata', 'glossary': 'Glossary', 'bibliography': 'Bibliography', 'results': 'Results', 'failed': 'What did not work', 'session': 'A session', 'bad_input': 'Bad input', 'cite': 'How to cite'}
 
 
 def appendix_text(name):
     if name == 'results': return appendix_pages.results_page()
+    if name == 'failed': return appendix_pages.failed_page()
     if name == 'cite': return appendix_pages.citation_page()
     return (root/f'docs/appendix/{name}.md').read_text(encoding='utf-8')
 

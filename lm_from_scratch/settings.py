@@ -126,7 +126,7 @@ def _said(kind):
 
 # %% ../nbs/27_settings.ipynb #set-sizes
 SIZES = dict(
-    tiny=dict(n_hidden=64, n_layers=1, lr=.02, bs=16),
+    tiny=dict(n_hidden=64, n_layers=1, lr=.01, bs=16),
     small=dict(n_hidden=200, n_layers=2, lr=.008),
     medium=dict(n_hidden=400, n_layers=2, lr=.004, dropout=.2, drop_between=.1),
     large=dict(n_hidden=650, n_layers=2, lr=.003, dropout=.4, drop_inputs=.2,

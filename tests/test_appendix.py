@@ -9,7 +9,10 @@ import pytest
 from conftest import ROOT
 
 from lm_from_scratch import check
+from lm_from_scratch.course.afters import after_verdicts
+from lm_from_scratch.course.claims import show_claim
 from lm_from_scratch.course.ladder import results_file
+from lm_from_scratch.course.texts import gains_table
 
 APPENDIX = ROOT/'docs/appendix'
 PAGES = sorted(APPENDIX.glob('*.md'))
@@ -23,6 +26,20 @@ def test_every_results_file_is_told_with_its_commands():
         assert f'{len(rows)} rows' in page
         for command in {r['command'] for r in rows}: assert command in page
     assert 'nan' not in page.split()
+
+
+def test_what_did_not_work_is_told():
+    "Each verdict that is none for us, and each remedy that is slower, from the rows themselves."
+    page = appendix_pages.failed_page()
+    lines = [line for line in page.splitlines() if line.startswith('| ')]
+    verdicts = [v for t in (show_claim(), after_verdicts()) for v in zip(t.claim, t.verdict)] + list(gains_table('part', 'part-none')[['training', 'helps']].itertuples(index=False))
+    assert {v for _, v in verdicts} >= {'supported', 'unclear', 'not supported'}
+    for what, verdict in verdicts:
+        if what.startswith('−'): continue
+        told = [line for line in lines if line.startswith(f'| {what} ')]
+        assert bool(told) == (verdict in ('unclear', 'not supported')) and all(verdict in line for line in told), (what, told)
+    assert 'rows × 4' in page and 'softmax estimated' not in page and 'nan' not in page.split()
+    for link in re.findall(r'\]\(([^)#\s]+)', page): assert (APPENDIX/link).is_file(), link
 
 
 def test_the_ladder_is_the_readmes():

@@ -139,8 +139,8 @@ def beginning_figures(
 
 # %% ../../nbs/38_texts.ipynb #texts-adapt
 CACHES = [dict(theta=theta, lam=lam, window=window) for window in (500, 2000)
-          for theta in (.05, .15, .45) for lam in (.05, .1, .2)]
-RATES = [dict(lr=lr) for lr in (.03, .1, .3, 1.)]
+          for theta in (.05, .15, .45, .9) for lam in (.05, .1, .2)]
+RATES = [dict(lr=lr) for lr in (.03, .1, .3, 1., 2.)]
 
 def adapted_figures(
     model,           # A trained model
