@@ -160,7 +160,7 @@ def failed_page():
     claims, columns = show_claim(), ['claim', 'difference', '95 % interval', 'verdict', 'seeds']
     gains, after = gains_table('part', 'part-none'), after_verdicts()
     gains = gains[~gains.training.str.startswith('−')]   # there a part of ours is left out
-    def short(df, by): return df[~df[by].isin(['supported', 'not measured'])]
+    def short(df, by): return df[~df[by].isin(['supported', 'not measured', '–'])]
     parts = [
         '# What did not work', '> What was tried here and did not help, or not by more than luck. This page is written by the build, from the rows that the other tables are made of.',
         'A line that says *unclear* is no proof that a thing does not help: its interval has room for a gain and for a loss. It says that so many seeds have not shown it.',

@@ -321,13 +321,14 @@ def _crowded(
     import torch
     threads,cores = torch.get_num_threads(),os.cpu_count() or 1
     if threads == 1 or load + threads < cores + .7: return ''
-    return (f"Other programs use the processor (a load of {load:.1f} on {cores} cores): "
-            f"{threads} threads wait for each other then; --threads 1 may be faster.")
+    return (f"Other programs use the processor (a load of {load:.1f} on {cores} "
+            f"cores): {threads} threads wait for each other then; --threads 1 may be "
+            "faster.")
 
 # %% ../nbs/29_cli.ipynb #cli-report2
 def _begun(self, training):
-    from lm_from_scratch.settings import BUDGETS
     import time
+    from lm_from_scratch.settings import BUDGETS
     s,rows,c = training.s,training.rows,training.corpus
     n = sum(p.numel() for p in training.params)
     self.say(f"{len(c.ids):,} tokens to train on, {len(c.valid_ids):,} held out; "
@@ -339,6 +340,7 @@ def _begun(self, training):
     if training.device.type == 'cpu': self.say(_crowded(self.load))
     self.at,self.steps = time.monotonic(),training.place.step
 
+# %% ../nbs/29_cli.ipynb #cli-report2-1
 def _step(self, training, loss):
     import math,time
     p,now = training.place,time.monotonic()

@@ -444,6 +444,8 @@ _starts = [
     ptb_recipe('start-large', 'table of size 1', pieces=(sample_softmax,), **_SMALL),
     ptb_recipe('start-small', 'table of size .1', **_SMALL,
                pieces=(_plain, sample_softmax)),
+    ptb_recipe('start-scaled-uncounted', 'size .1, read as size 1', **_SMALL,
+               pieces=(start_small, sample_softmax)),
     ptb_recipe('start-large-counted', 'size 1, words counted', **_SMALL,
                pieces=(count_words, sample_softmax)),
     ptb_recipe('start-small-counted', 'size .1, words counted', **_SMALL,
@@ -552,7 +554,7 @@ def text_table(
     lines = [_line(TEXT_RECIPES[name], kind, some)
              for name,runs in _runs(rows).items() if name.startswith(begins)
              for kind,some in _by_processor(runs).items()]
-    table = pd.DataFrame(lines)
+    table = pd.DataFrame(sorted(lines, key=lambda line: line['processor']))
     if not lines: return table
     dull = [c for c in ('test',) if (table[c] == '–').all()]
     dull += [c for c in ('processor',) if table[c].nunique() == 1]
@@ -595,7 +597,7 @@ def gains_table(
     begins:str,     # Only recipes whose name begins so: 'start', 'part'
     against:str,    # The recipe that they are compared with
     rows:list=None, # Rows of a results file; `None`: those of the package
-) -> pd.DataFrame:  # Text: a row a recipe
+) -> pd.DataFrame:  # Text: a row a recipe, the one that they are compared with first
     "What each recipe gains against another, in nats; is that more than luck?"
     runs = _runs(rows)
     base,lines = runs.get(against, {}),[]
@@ -604,14 +606,20 @@ def gains_table(
                 and r.get('processor') == base[s].get('processor')]
         if not name.startswith(begins) or name == against or not both: continue
         gains = [base[s]['valid_loss']-own[s]['valid_loss'] for s in both]
-        line = dict(training=TEXT_RECIPES[name].title,
-                    gain=as_text(sum(gains)/len(both), signed=True), seeds=len(both))
-        lines.append(line | _judged(gains))
-    columns = 'training gain interval helps seeds'.split()
+        lines.append(_read(name, own, gains))
+    if lines: lines.insert(0, _read(against, base))
+    columns = 'training,million read,nats,gain,interval,helps,seeds'.split(',')
     return pd.DataFrame(lines, columns=columns)
 
-def _judged(gains):
-    if len(gains) < 2: return dict(interval='–', helps='not measured')
+# %% ../../nbs/38_texts.ipynb #texts-judgec2
+def _read(name, runs, gains=()):
+    "A line: what it read, what it lost, and what it gained against another."
+    mean = sum(_values(runs, 'tokens'))/len(runs)
+    line = {'training': TEXT_RECIPES[name].title, 'million read': as_text(mean/1e6, 2),
+            'nats': mean_sd(_values(runs, 'valid_loss'))}
+    if not gains: return line | dict(gain='–', interval='–', helps='–', seeds=len(runs))
+    line |= dict(gain=as_text(sum(gains)/len(gains), signed=True), seeds=len(gains))
+    if len(gains) < 2: return line | dict(interval='–', helps='not measured')
     _,low,high = interval(gains)
     ends = as_text(low, signed=True),as_text(high, signed=True)
-    return dict(interval=' to '.join(ends), helps=verdict(low, high))
+    return line | dict(interval=' to '.join(ends), helps=verdict(low, high))
