@@ -237,8 +237,8 @@ def test_verdicts():
     for name,gains in dict(words=(.05, .06, .055), locked=(-.05, -.06, -.05), noise=(-.1, .1, .05), past=(.2,)).items():
         rows += [row(f'part-{name}', s, 5.-g) for s,g in enumerate(gains)]
     t = gains_table('part', 'part-none', rows).set_index('training')
-    assert t.index[0] == 'ours' and t.gain[0] == t.helps[0] == '–' and t.seeds[0] == 3
-    assert t.helps[1:].to_dict() == {'+ embedding dropout .05': 'supported', '+ locked dropout .1': 'not supported', '+ noise .05': 'unclear',
+    assert t.index[0] == 'ours' and t.gain.iloc[0] == t.helps.iloc[0] == '–' and t.seeds.iloc[0] == 3
+    assert t.helps.iloc[1:].to_dict() == {'+ embedding dropout .05': 'supported', '+ locked dropout .1': 'not supported', '+ noise .05': 'unclear',
                                  'whole softmax, the past decoded': 'not measured'}
     assert gains_table('part', 'part-none', []).empty
 
