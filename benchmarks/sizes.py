@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from lm_from_scratch.course.experiments import append_rows, processor, results_file, save_results, versions
+from lm_from_scratch.course.experiments import load_rows, processor, results_file, save_results, versions
 from lm_from_scratch.runs import train_run
 from lm_from_scratch.settings import SIZES
 
@@ -50,11 +50,10 @@ def main():
     p.add_argument('--seconds', type=float, nargs='+', default=[60., 240.], help="CPU seconds of training; other rates are tried on the first")
     p.add_argument('--sizes', nargs='+', default=[*SIZES], choices=[*SIZES])
     p.add_argument('--factors', type=float, nargs='+', default=[.5, 1., 2.], help="multiples of a size's own rate")
-    p.add_argument('--file', help="add each row to this file as it is measured")
-    p.add_argument('--store', action='store_true', help="keep the rows in the package: lm_from_scratch/course/results/sizes.jsonl")
+    p.add_argument('--store', action='store_true', help="keep the rows in the package, in place of those of the same sizes: lm_from_scratch/course/results/sizes.jsonl")
     args = p.parse_args()
     torch.set_num_threads(1)
-    shown = shlex.join(['python', 'benchmarks/sizes.py'] + ['TEXT' if a == args.text else a for a in sys.argv[1:] if a not in ('--file', args.file)])
+    shown = shlex.join(['python', 'benchmarks/sizes.py'] + ['TEXT' if a == args.text else a for a in sys.argv[1:]])
     rows = []
     for size in args.sizes:
         cost, *_ = trained(args.text, SIZES[size], FIRST)
@@ -63,8 +62,10 @@ def main():
                 row = measured(args.text, size, factor, seconds, cost)
                 rows.append({**row, 'text': Path(args.text).parent.name, 'processor': processor(), **versions(), 'command': shown})
                 print(f"{size:7} rate {row['lr']:.4f}  {row['cpu_seconds']:6.1f} s  {row['tokens']:9,} tokens  {row['bits_per_byte']:.3f} bits a byte", flush=True)
-                if args.file: append_rows(rows[-1:], args.file)
-    if args.store: save_results(rows, results_file('sizes'))
+    if not args.store: return
+    file = results_file('sizes')
+    old = [r for r in load_rows(file) if r['size'] not in args.sizes] if file.is_file() else []
+    save_results(sorted(old + rows, key=lambda r: [*SIZES].index(r['size'])), file)
 
 
 if __name__ == '__main__': main()

@@ -230,6 +230,8 @@ def test_processors_are_not_mixed():
     assert text_ratio('ptb-200', 'ptb-sgd-200', rows) == {'A': pytest.approx(math.exp(-.5))}
     rows = [row('part-none', 0, 5., processor='A'), row('part-words', 0, 4., processor='B')]
     assert gains_table('part', 'part-none', rows).empty
+    rows += [row('part-none', 1, 6., processor='B'), row('part-words', 1, 5.5, processor='B')]
+    assert gains_table('part', 'part-none', rows)[['nats', 'seeds']].values.tolist() == [['6.000', 1], ['5.500', 1]]
 
 
 def test_verdicts():

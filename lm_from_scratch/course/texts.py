@@ -600,14 +600,15 @@ def gains_table(
 ) -> pd.DataFrame:  # Text: a row a recipe, the one that they are compared with first
     "What each recipe gains against another, in nats; is that more than luck?"
     runs = _runs(rows)
-    base,lines = runs.get(against, {}),[]
+    base,lines,used = runs.get(against, {}),[],{}
     for name,own in runs.items():
         both = [s for s,r in own.items() if s in base
                 and r.get('processor') == base[s].get('processor')]
         if not name.startswith(begins) or name == against or not both: continue
         gains = [base[s]['valid_loss']-own[s]['valid_loss'] for s in both]
-        lines.append(_read(name, own, gains))
-    if lines: lines.insert(0, _read(against, base))
+        lines.append(_read(name, {s: own[s] for s in both}, gains))
+        used |= {s: base[s] for s in both}
+    if lines: lines.insert(0, _read(against, used))
     columns = 'training,million read,nats,gain,interval,helps,seeds'.split(',')
     return pd.DataFrame(lines, columns=columns)
 
