@@ -432,11 +432,19 @@ def test_training_settings_are_a_link(opened):
 def test_learning_without_motion_narrow_and_dark(opened):
     page = opened(reduced_motion='reduce', viewport=dict(width=390, height=844), color_scheme='dark')
     small(page)
+    page.fill('#lml-epochs', '50'); page.press('#lml-epochs', 'Tab')                 # it shall not be over before it is looked at
+    drawn = lambda: page.locator('.lml polyline').count()
     page.click(LEARN)
     page.wait_for_timeout(600)
-    assert page.text_content(LEARN) == 'Pause' and not page.locator('.lml polyline').count()      # nothing moves
+    assert page.text_content(LEARN) == 'Pause' and not drawn()                       # nothing moves
+    page.keyboard.press('Escape')
+    page.wait_for_function("document.querySelectorAll('.lml polyline').length === 2")   # drawn when it pauses
+    assert page.text_content(LEARN) == 'Learn'
+    page.fill('#lml-epochs', '1'); page.press('#lml-epochs', 'Tab')
+    assert not drawn()
+    page.click(LEARN)
     page.wait_for_function("/The run is over/.test(document.querySelector('.lml-said').textContent)")
-    assert page.locator('.lml polyline').count() == 2 and 'reduced motion' in page.text_content('.lml-do')
+    assert drawn() == 2 and 'reduced motion' in page.text_content('.lml-do')         # and when it ends
     page.click(KEEP)
     assert page.evaluate('document.documentElement.scrollWidth') <= 390
 
