@@ -160,7 +160,7 @@ class AveragedSGD(Callback):
         patience:int=5, # Epochs that may be no better than the best before them
     ):
         self.patience = check_size('patience', patience, 0)
-        self.losses,self.n,self.mean = [],0,None
+        self.losses,self.n,self.mean,self.exchanged = [],0,None,False
     def _params(self): return list(self.model.parameters())
     def start(self):
         self.n,self.mean = 0,[torch.zeros_like(p) for p in self._params()]
@@ -178,13 +178,21 @@ class AveragedSGD(Callback):
 
 # %% ../nbs/25_awd.ipynb #awd-asgdc2
 @patch
-def before_validate(self:AveragedSGD): self.exchange()
+def before_validate(self:AveragedSGD):
+    self.exchange()
+    self.exchanged = True
 
 @patch
 def after_validate(self:AveragedSGD):
+    if not self.exchanged: return  # another callback has cancelled it
     self.exchange()
-    loss,before = float(self.recorder.loss.value),self.losses
-    if self.patience: before = before[:-self.patience]
+    self.exchanged = False
+    self.judge(float(self.recorder.loss.value))
+
+@patch
+def judge(self:AveragedSGD, loss):  # held out
+    "Has the loss stopped to fall? Then the mean begins."
+    before = self.losses[:-self.patience] if self.patience else self.losses
     if self.mean is None and before and loss > min(before): self.start()
     self.losses.append(loss)
 

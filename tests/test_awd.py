@@ -158,6 +158,20 @@ def test_the_mean_is_what_is_measured():
     with learn.no_bar(): assert abs(learn.validate()[0] - averaged.losses[0]) < 1e-6
 
 
+def test_a_cancelled_validation_exchanges_nothing():
+    "`fit_for` cancels each: the weights that are trained are not to become their mean."
+    seen,averaged = [],AveragedSGD()
+    class Keep(Callback):
+        order = 91
+        def after_step(self):
+            if averaged.mean is None: averaged.start()
+            else: seen.append(self.model.h_o.bias.detach().clone())
+    learn = learner(opt_func=SGD, cbs=[averaged, Keep()])
+    fit_for(learn, CpuBudget(.5), .5)
+    assert len(seen) > 2*len(learn.dls.train) and averaged.losses == []
+    assert torch.allclose(learn.model.h_o.bias, torch.stack(seen).mean(0), atol=1e-6)
+
+
 # ---- the table, the first bias, the softmax
 
 @pytest.mark.parametrize('scaled', [True, False])

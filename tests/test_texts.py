@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import ROOT
+from fastai.callback.core import Callback
 
 from lm_from_scratch.awd import CpuBudget
 from lm_from_scratch.course import texts
@@ -173,6 +174,62 @@ def test_a_quarter_of_the_rate_where_an_epoch_was_no_gain(folder, monkeypatch):
     assert about['last_lr'] == 20/16
 
 
+# ---- the mean of the last weights
+
+class Walked(Callback):
+    order = 91
+    def __init__(self): self.seen,self.rates = [],[]
+    def after_step(self):
+        self.seen.append(self.model.h_o.bias.detach().clone())
+        self.rates.append(self.opt.hypers[0]['lr'])
+
+
+def descend(folder, average=None, seconds=1., **cycle):
+    "A short descent: what each step left, what is stored, the model."
+    torch.manual_seed(0)
+    steps = Walked()
+    r = replace(find_text_recipe('descent-constant'), folder=str(folder), callbacks=(lambda: steps,))
+    model,about = texts.descent_loop(r, penn_treebank(folder), CpuBudget(seconds), average=average, **dict(warm=0., last=1.)|cycle)
+    return steps,about,model
+
+
+def test_a_descent_has_one_rate_or_a_falling_one(folder):
+    steps,about,model = descend(folder)
+    assert set(steps.rates) == {20.} and about['tokens'] >= len(steps.seen)*20 and 'averaged_from' not in about
+    assert torch.equal(model.h_o.bias, steps.seen[-1])
+    steps,_,_ = descend(folder, last=.01)
+    assert steps.rates[0] > 19 and steps.rates[-1] < 5 and sorted(steps.rates, reverse=True) == steps.rates
+
+
+def test_the_mean_of_the_second_half_is_left(folder):
+    steps,about,model = descend(folder, texts.LateAveragedSGD)
+    assert .5 <= about['averaged_from'] < .7
+    means = [torch.stack(steps.seen[k:]).mean(0) for k in range(len(steps.seen)//4, len(steps.seen)*3//4)]
+    assert min((m - model.h_o.bias).abs().max() for m in means) < 1e-4    # over all epochs: none of them exchanges the weights for the mean
+
+
+def test_the_trigger_waits_for_a_loss_that_falls_no_more(folder, monkeypatch):
+    told = iter([5., 4., 3., 4., 4.5, 1.])
+    monkeypatch.setattr(texts, 'exact_nats', lambda model, ids, before: next(told)*len(ids))
+    judged = []
+    def average(budget, corpus):
+        made = texts.OftenAveragedSGD(budget, corpus, every=2, patience=1)
+        judged.append(made)
+        return made
+    steps,about,model = descend(folder, average)
+    made, = judged
+    assert made.losses == [5., 4., 3., 4., 4.5] and 0 < about['averaged_from'] < 1    # 4.5 is above 3; nobody asks again
+    assert torch.allclose(model.h_o.bias, torch.stack(steps.seen[10:]).mean(0), atol=1e-5)
+
+
+def test_a_look_changes_nothing(folder):
+    "The state that is carried, the dropout: as if nobody had looked. Only the time differs, so as many steps are compared as both took."
+    a,_,_ = descend(folder)
+    b,_,_ = descend(folder, lambda budget, corpus: texts.OftenAveragedSGD(budget, corpus, every=1, patience=10**6))
+    n = min(len(a.seen), len(b.seen))
+    assert n > 10 and all(torch.equal(x, y) for x,y in zip(a.seen[:n], b.seen))
+
+
 # ---- recipes, budgets, rows
 
 def short(name, folder, seconds=1.):
@@ -180,7 +237,7 @@ def short(name, folder, seconds=1.):
     return replace(r, folder=str(folder), how=partial(train_text, loop=r.how.keywords['loop'], seconds=seconds))
 
 
-@pytest.mark.parametrize('name', ['ptb-sgd-200', 'ptb-sgd-600', 'ptb-200', 'chars-180', 'start-small-counted', 'part-weights', 'part-ar-tar', 'part-bfloat16', 'part-noise', 'part-past', 'ptb-4500'])
+@pytest.mark.parametrize('name', ['ptb-sgd-200', 'ptb-sgd-600', 'ptb-200', 'chars-180', 'start-small-counted', 'part-weights', 'part-ar-tar', 'part-bfloat16', 'part-noise', 'part-past', 'ptb-4500', 'descent-constant', 'descent-trigger', 'descent-half', 'descent-falling'])
 def test_a_recipe_trains_and_is_measured(name, folder):
     figures,_,seconds = short(name, folder).how(short(name, folder), 0)
     assert seconds == 1 and figures['tokens'] > 0 and figures['valid_perplexity'] == math.exp(figures['valid_loss'])

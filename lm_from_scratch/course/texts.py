@@ -10,7 +10,8 @@ __all__ = ['TEXTS', 'CACHES', 'RATES', 'WITH_TEST', 'FUSED', 'CLIP', 'PIECES', '
            'beginning_figures', 'adapted_figures', 'train_text', 'ExampleLM', 'stream_batches', 'sgd_epoch', 'sgd_loop',
            'GPTBlock', 'GPT', 'gpt_loop', 'gpt_nats', 'our_loop', 'text_recipe', 'sgd_recipe', 'ptb_recipe',
            'chars_recipe', 'forget_words', 'lock_dropout', 'half_digits', 'vary_lengths', 'shuffle_partly', 'overlap',
-           'part_recipe', 'find_text_recipe', 'run_texts', 'text_rows', 'text_table', 'text_ratio', 'gains_table']
+           'OftenAveragedSGD', 'LateAveragedSGD', 'descent_loop', 'descent_recipe', 'part_recipe', 'find_text_recipe',
+           'run_texts', 'text_rows', 'text_table', 'text_ratio', 'gains_table']
 
 # %% ../../nbs/38_texts.ipynb #texts-imports
 import hashlib
@@ -25,7 +26,7 @@ import torch.nn.functional as F
 from torch import nn, Tensor
 import pandas as pd
 from fastai.callback.training import GradientClip
-from fastai.optimizer import OptimWrapper
+from fastai.optimizer import OptimWrapper, SGD
 from fastai.torch_core import Module, set_seed
 from ..errors import *
 from ..data import *
@@ -462,6 +463,68 @@ def vary_lengths(learn): exchange_train(learn.dls, VaryingDL)
 def shuffle_partly(learn): exchange_train(learn.dls, PartialShuffleDL)
 def overlap(learn): exchange_train(learn.dls, OverlapDL)
 
+# %% ../../nbs/38_texts.ipynb #texts-mean
+class OftenAveragedSGD(AveragedSGD):
+    "NT-AvSGD for a training of minutes: judged every so many steps, which is free."
+    def __init__(self, budget, corpus, every=50, most=10_000, patience=5):
+        super().__init__(patience)
+        self.budget,self.every,self.steps,self.began = budget,every,0,None
+        self.ids,self.before = corpus.valid_ids[:most],line_end(corpus)
+    def after_step(self):
+        super().after_step()
+        self.steps += 1
+        if self.mean is not None or self.steps % self.every: return
+        with self.budget.paused():  # a copy reads: the state of this one is carried on
+            nats = exact_nats(deepcopy(self.model), self.ids, self.before)
+        self.judge(nats/len(self.ids))
+    def start(self):
+        super().start()
+        self.began = self.budget.share
+
+
+# %% ../../nbs/38_texts.ipynb #texts-mean2
+class LateAveragedSGD(OftenAveragedSGD):
+    "The mean of all weights from a share of the budget on."
+    def __init__(self, budget, corpus, share=.5):
+        super().__init__(budget, corpus, every=10**9)
+        self.share = share
+    def after_step(self):
+        if self.mean is None and self.budget.share >= self.share: self.start()
+        super().after_step()
+
+def descent_loop(
+    recipe:Recipe,    # A recipe
+    corpus:Corpus,    # Its text
+    budget:CpuBudget, # What it may cost
+    average=None,     # (budget, corpus) → an `AveragedSGD`
+    **cycle,          # Passed to `fit_for`
+) -> tuple:           # The model, figures to store
+    "Plain gradient descent by a `Learner`; perhaps the mean of its weights is left."
+    cbs = [make() for make in recipe.callbacks]
+    if average: cbs.append(averaged := average(budget, corpus))
+    model = recipe.model(len(corpus.vocab))
+    learn = lm_learner(recipe.data(corpus), model, cbs=cbs, **dict(recipe.learner))
+    about = dict(tokens=fit_for(learn, budget, recipe.lr, **cycle))
+    return model, about | (dict(averaged_from=averaged.began) if average else {})
+
+
+# %% ../../nbs/38_texts.ipynb #texts-mean3
+def descent_recipe(name, title, average=None, warm=0., last=1.):
+    "PyTorch's example for 120 CPU seconds at its rate, by a `Learner`."
+    loop = partial(descent_loop, average=average, warm=warm, last=last)
+    return text_recipe(
+        f'descent-{name}', title, 120, loop, ExampleLM, 20., penn_treebank,
+        data=partial(lm_dataloaders, bs=20, seq_len=35), learner=dict(opt_func=SGD),
+        callbacks=(partial(GradientClip, .25),))
+
+_descents = [
+    descent_recipe('constant', 'gradient descent, rate 20'),
+    descent_recipe('trigger', '+ NT-AvSGD', OftenAveragedSGD),
+    descent_recipe('half', '+ the mean of the second half', LateAveragedSGD),
+    descent_recipe('falling', '+ a rate that falls', last=.01),
+]
+
+
 # %% ../../nbs/38_texts.ipynb #texts-long
 two_by_400 = partial(LanguageModel, n_hidden=400, n_layers=2, tie_weights=True,
                      rnn=partial(DropLSTM, weights=.3, inputs=.25, between=.2))
@@ -505,7 +568,8 @@ _parts += [
     part_recipe('mogrifier', 'Mogrifier, 4 rounds, for the LSTM',
                 model=partial(two_by_200, rnn=Mogrifier)),
 ]
-TEXT_RECIPES = {r.name: r for r in [*_baselines, *_ours, _long, *_starts, *_parts]}
+TEXT_RECIPES = {r.name: r for r in [*_baselines, *_ours, _long, *_starts, *_parts,
+                                    *_descents]}
 
 # %% ../../nbs/38_texts.ipynb #texts-run
 def find_text_recipe(
