@@ -24,7 +24,7 @@ from lm_from_scratch.generation import generate
 from lm_from_scratch.multilayer import RNNS
 from lm_from_scratch.runs import (Place, Rows, Run, Settings, Training, build_model, check_files, choose_device, continue_texts, count_parameters, load_run,
                                   n_hidden_for, rate_at, read_config, read_history, read_tensors, resume_run, train_run, weights_of, write_tensors)
-from lm_from_scratch.settings import LAYERS, OTHER_NAMES, PRESETS, SIZES, settings_from
+from lm_from_scratch.settings import LAYERS, OTHER_NAMES, PRESETS, SIZES, Settings, settings_from
 from lm_from_scratch.text import evaluate, open_corpus
 from lm_from_scratch.tokens import TextTokenizer
 
@@ -86,6 +86,11 @@ def test_settings_that_make_no_sense(wrong, said):
 
 
 def test_layers_are_those_of_the_library(): assert list(LAYERS) == list(RNNS)
+
+
+def test_none_is_as_if_nothing_were_said():
+    assert settings_from(dict.fromkeys(('n_hidden', 'tie_weights', 'lr', 'epochs'))) == Settings() == settings_from(SIZES['small'])
+    with pytest.raises(LMError, match='epochs and minutes and steps all say'): settings_from(dict(epochs=1, minutes=1, steps=1))
 
 
 @pytest.mark.parametrize('name', [*SIZES, *PRESETS])

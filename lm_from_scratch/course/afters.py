@@ -22,7 +22,7 @@ from ..copying import *
 from ..after import *
 from .experiments import *
 from .ladder import *
-from .claims import interval, verdict
+from .claims import interval_text, judged
 from .texts import TEXT_RECIPES, chars_recipe, text_rows
 
 # %% ../../nbs/39_afters.ipynb #afters-digits
@@ -293,11 +293,8 @@ def _judged(claim, rows):
                     for name in (claim.better, claim.worse))
     sign = -1 if claim.by == 'valid_loss' else 1
     gains = [sign*(better[s]-worse[s]) for s in sorted(better.keys() & worse.keys())]
-    line = {'claim': claim.text, 'by': BY[claim.by], 'seeds': len(gains)}
-    if len(gains) < 2:
-        return {**line, 'difference': '–', '95 % interval': '–',
-                'verdict': 'not measured'}
-    mean,low,high = interval(gains)
-    ends = f'{as_text(low, signed=True)} to {as_text(high, signed=True)}'
-    return {**line, 'difference': as_text(mean, signed=True), '95 % interval': ends,
-            'verdict': verdict(low, high)}
+    found = judged(gains)
+    return {'claim': claim.text, 'by': BY[claim.by], 'seeds': len(gains),
+            'difference': as_text(found['mean'], signed=True),
+            '95 % interval': interval_text(found['low'], found['high']),
+            'verdict': found['verdict']}

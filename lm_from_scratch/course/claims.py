@@ -6,8 +6,8 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/claims.html.md"""
 
 # %% auto #0
 __all__ = ['AGAINST_MEMORIZING', 'CONTESTANTS', 'CLAIMS', 'SMALLEST', 'contestant', 'quiet', 'shorter', 'two_copies', 'Claim',
-           'find_claims', 'contestants_of', 'interval', 'verdict', 'run_claims', 'claims_rows', 'claims_table',
-           'show_claim', 'contestants_table', 'plot_claims']
+           'find_claims', 'contestants_of', 'interval', 'verdict', 'judged', 'interval_text', 'run_claims',
+           'claims_rows', 'claims_table', 'show_claim', 'contestants_table', 'plot_claims']
 
 # %% ../../nbs/32_claims.ipynb #7d3b64d3
 from dataclasses import dataclass
@@ -324,6 +324,23 @@ def verdict(
     if high < SMALLEST: return 'not supported'
     return 'supported' if low > 0 else 'unclear'
 
+# %% ../../nbs/32_claims.ipynb #judged
+def judged(
+    differences, # One number a seed, those that both sides have
+) -> dict:       # `mean`, `low`, `high`, `verdict`
+    "A claim, as its differences judge it. One seed alone judges nothing."
+    found,d = dict.fromkeys(('mean', 'low', 'high'), float('nan')),list(differences)
+    if len(d) < 2:
+        return found | dict(mean=d[0] if d else found['mean'], verdict='not measured')
+    mean,low,high = interval(d)
+    return dict(mean=mean, low=low, high=high, verdict=verdict(low, high))
+
+def interval_text(low, high): # numbers, or not numbers: a dash
+    "The ends of an interval, as tables show them."
+    if low != low: return '–'
+    return f'{as_text(low, signed=True)} to {as_text(high, signed=True)}'
+
+
 # %% ../../nbs/32_claims.ipynb #6c4d3612
 def run_claims(
     names:list=None,   # Claims or groups; `None`: all
@@ -363,13 +380,8 @@ def _judge(claim, runs, by):
     res = dict(claim=claim.name, text=claim.text, seeds=len(both),
                better=better.mean(), better_sd=better.std(),
                worse=worse.mean(), worse_sd=worse.std())
-    if len(both) < 2:
-        none = float('nan')
-        return {**res, 'difference': none, 'low': none, 'high': none,
-                'verdict': 'not measured'}
-    mean,low,high = interval(better - worse)
-    return {**res, 'difference': mean, 'low': low, 'high': high,
-            'verdict': verdict(low, high)}
+    found = judged(better - worse)
+    return {**res, 'difference': found.pop('mean'), **found}
 
 # %% ../../nbs/32_claims.ipynb #3514161f
 def claims_table(
@@ -383,10 +395,6 @@ def claims_table(
     return pd.DataFrame([_judge(c, runs, by) for c in claims]).set_index('claim')
 
 # %% ../../nbs/32_claims.ipynb #cad39298
-def _interval_text(r):
-    if r.low != r.low: return '–'
-    return f'{as_text(r.low, signed=True)} to {as_text(r.high, signed=True)}'
-
 def show_claim(
     name:str=None,  # A claim or a group; `None`: all
     rows:list=None, # Rows of a results file; `None`: those of the package
@@ -402,7 +410,7 @@ def show_claim(
             'should win': f'{better}: {plus_minus(r.better, r.better_sd)}',
             'should lose': f'{worse}: {plus_minus(r.worse, r.worse_sd)}',
             'difference': as_text(r.difference, signed=True),
-            '95 % interval': _interval_text(r), 'verdict': r.verdict,
+            '95 % interval': interval_text(r.low, r.high), 'verdict': r.verdict,
             'seeds': r.seeds,
             'on the 9xxx': as_text(nine.difference[c.name], signed=True)})
     return pd.DataFrame(lines)

@@ -37,7 +37,7 @@ from ..copying import *
 from ..awd import *
 from ..text import TextPart, evaluate_cache, evaluate_dynamic
 from .experiments import *
-from .claims import interval, verdict
+from .claims import interval_text, judged
 
 # %% ../../nbs/38_texts.ipynb #texts-files
 TEXTS = dict( # the files, in the folder of that name; the beginning of their SHA-256
@@ -683,8 +683,7 @@ def _read(name, runs, gains=()):
     line = {'training': TEXT_RECIPES[name].title, 'million read': as_text(mean/1e6, 2),
             'nats': mean_sd(_values(runs, 'valid_loss'))}
     if not gains: return line | dict(gain='–', interval='–', helps='–', seeds=len(runs))
-    line |= dict(gain=as_text(sum(gains)/len(gains), signed=True), seeds=len(gains))
-    if len(gains) < 2: return line | dict(interval='–', helps='not measured')
-    _,low,high = interval(gains)
-    ends = as_text(low, signed=True),as_text(high, signed=True)
-    return line | dict(interval=' to '.join(ends), helps=verdict(low, high))
+    found = judged(gains)
+    return line | dict(
+        gain=as_text(found['mean'], signed=True), helps=found['verdict'],
+        interval=interval_text(found['low'], found['high']), seeds=len(gains))
