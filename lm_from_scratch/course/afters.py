@@ -10,6 +10,7 @@ __all__ = ['STARTS', 'OF_TEXTS', 'AFTER_RECIPES', 'AFTER_CLAIMS', 'BY', 'thousan
            'seeds_table', 'counted_table', 'chars_table', 'AfterClaim', 'after_verdicts']
 
 # %% ../../nbs/39_afters.ipynb #afters-imp
+import math
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -222,20 +223,23 @@ def counted_table(
 def chars_table(
     rows:list=None, # Rows of a results file; `None`: those of the package
 ) -> pd.DataFrame:  # Text: a row a recipe; empty where nothing was run
-    "On Shakespeare: what each reads in its time, and its exact loss."
-    lines = []
-    for name,runs in _runs(rows, 'chars').items():
-        read = sum(_values(runs, 'tokens'))/len(runs)
-        losses = pd.Series(_values(runs, 'valid_loss'))
-        lines.append({
-            'model': AFTER_RECIPES[name].title,
-            'CPU s': round(runs[0]['cpu_seconds']),
+    "On Shakespeare: what each reads in its time, and its exact loss, by processor."
+    runs = _runs(rows, 'chars')
+    kinds = dict.fromkeys(processor_kind(r) for some in runs.values() for r in some)
+    lines = [_chars_line(name, kind, there) for kind in kinds
+             for name,some in runs.items()
+             if (there := [r for r in some if processor_kind(r) == kind])]
+    columns = 'model', 'parameters', 'million read', 'nats', 'bits', 'seeds'
+    if len(kinds) > 1: columns = 'processor', *columns
+    return pd.DataFrame(lines, columns=columns)
+
+def _chars_line(name, kind, runs):
+    losses = pd.Series(_values(runs, 'valid_loss'))
+    read = sum(_values(runs, 'tokens'))/len(runs)
+    return {'processor': kind, 'model': AFTER_RECIPES[name].title,
             'parameters': f"{runs[0]['parameters']:,}",
             'million read': as_text(read/1e6, 2), 'nats': mean_sd(losses),
-            'bits': mean_sd(losses/torch.log(torch.tensor(2.)).item()),
-            'seeds': len(runs)})
-    columns = 'model', 'CPU s', 'parameters', 'million read', 'nats', 'bits', 'seeds'
-    return pd.DataFrame(lines, columns=columns)
+            'bits': mean_sd(losses/math.log(2)), 'seeds': len(runs)}
 
 # %% ../../nbs/39_afters.ipynb #afters-claims
 @dataclass(frozen=True)
@@ -289,8 +293,11 @@ def after_verdicts(
 
 def _judged(claim, rows):
     "One line: the difference over the seeds that both have, its interval, the verdict."
-    better,worse = ({r['seed']: r[claim.by] for r in rows if r['recipe'] == name}
-                    for name in (claim.better, claim.worse))
+    timed = claim.by == 'valid_loss'  # a second is not the same on every processor
+    better,worse = (
+        {(r['seed'], timed and r.get('processor')): r[claim.by]
+         for r in rows if r['recipe'] == name}
+        for name in (claim.better, claim.worse))
     sign = -1 if claim.by == 'valid_loss' else 1
     gains = [sign*(better[s]-worse[s]) for s in sorted(better.keys() & worse.keys())]
     found = judged(gains)

@@ -6,8 +6,8 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/experiments.html.md"""
 
 # %% auto #0
 __all__ = ['Recipe', 'find_named', 'held_out_accuracy', 'described', 'settings_of', 'normal_form', 'reached', 'code_of',
-           'learner_of', 'train', 'versions', 'processor', 'stamp_of', 'run_recipe', 'belongs', 'is_fresh',
-           'results_file', 'tell', 'load_rows', 'append_rows', 'save_results', 'load_results', 'newest',
+           'learner_of', 'train', 'processor', 'processor_kind', 'versions', 'stamp_of', 'run_recipe', 'belongs',
+           'is_fresh', 'results_file', 'tell', 'load_rows', 'append_rows', 'save_results', 'load_results', 'newest',
            'rows_of_recipes', 'stored_rows', 'Stopped', 'RunsFailed', 'run_recipes', 'fresh_runs', 'tidy', 'Progress',
            'as_text', 'plus_minus', 'mean_sd']
 
@@ -450,15 +450,36 @@ def train(
     finally: torch.set_num_threads(threads)
     return figures, run['learn'], seconds
 
+# %% ../../nbs/30_experiments.ipynb #processor
+def processor() -> str:
+    "The instructions that PyTorch uses, the architecture, and the chip if it is told."
+    return ' '.join([torch.backends.cpu.get_cpu_capability(), platform.machine(),
+                     *_chip()])
+
+def _chip(path='/proc/cpuinfo'):
+    try: lines = Path(path).read_text(encoding='utf-8').splitlines()
+    except OSError: return []
+    told = {}
+    for name,_,value in (line.partition(':') for line in lines):
+        told.setdefault(name.strip(), value.strip())
+    found = [told.get(k) for k in ('vendor_id', 'cpu family', 'model')]
+    if None in found: return []
+    maker = found[0].removeprefix('Genuine').removeprefix('Authentic')
+    return [f'{maker}-{found[1]}/{found[2]}']
+
+def processor_kind(
+    row:dict, # A row
+) -> str:     # What tables call its processor
+    "Which processor was it? Without its architecture, which the instructions tell."
+    instructions,*more = row.get('processor', '–').split()
+    return ', '.join([instructions, *more[1:]])
+
+
 # %% ../../nbs/30_experiments.ipynb #9f17f81b
 def versions() -> dict:
     "What a figure may depend on beside our code."
     return dict(lm_from_scratch=__version__, torch=torch.__version__.split('+')[0],
                 fastai=fastai.__version__, python=platform.python_version())
-
-def processor() -> str:
-    "The instruction set that PyTorch uses, and the machine's architecture."
-    return f'{torch.backends.cpu.get_cpu_capability()} {platform.machine()}'
 
 def stamp_of(
     recipe:Recipe, # A recipe

@@ -625,10 +625,10 @@ def text_table(
     return table.drop(columns=dull)
 
 def _by_processor(runs):
-    "Processor → seed → row; what its PyTorch calls it."
-    kinds = dict.fromkeys(r.get('processor', '–').split()[0] for r in runs.values())
-    return {kind: {seed: r for seed,r in runs.items()
-                   if r.get('processor', '–').split()[0] == kind} for kind in kinds}
+    "Processor → seed → row."
+    kinds = dict.fromkeys(map(processor_kind, runs.values()))
+    return {kind: {seed: r for seed,r in runs.items() if processor_kind(r) == kind}
+            for kind in kinds}
 
 # %% ../../nbs/38_texts.ipynb #texts-table2
 def _line(recipe, kind, runs):
