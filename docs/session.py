@@ -24,10 +24,10 @@ PAGE, STORED = ROOT/'docs/appendix/session.md', ROOT/'docs/session.json'
 COMMANDS = [ # what is typed; for how many seconds it is left alone, where it would not end by itself
     ('lm-from-scratch generate human-numbers "one . two ."', None),
     ('wc -c my.txt', None),
-    ('lm-from-scratch train my.txt --out run --size tiny --minutes 1', None),
+    ('lm-from-scratch train my.txt --out run --size tiny --minutes .5', None),
     ('lm-from-scratch evaluate run --text other.txt', None),
     ('lm-from-scratch generate run "The function" --words 40 --temperature .6 --seed 1', None),
-    ('lm-from-scratch train --resume run --minutes .5', None),
+    ('lm-from-scratch train --resume run --minutes 1', None),
     ('lm-from-scratch generate run "The function" --words 40 --temperature .6 --seed 1', None),
     ('lm-from-scratch play run --no-browser', 12),
     ('lm-from-scratch export run --onnx', None),
@@ -103,7 +103,7 @@ def page(kept):
     rows = kept['rows']
     whole = sum(r['seconds'] for r in rows)
     lines = ['# A session', '> The tool, typed in a real shell: from a wheel to generated text.', '',
-             f"Recorded by `python docs/session.py --store`, on {kept['machine']}, with lm_from_scratch {kept['version']} from a wheel in an empty environment; {kept['text']}. "
+             f"Recorded by `python docs/session.py --store`, on {kept['machine']}, with lm_from_scratch {kept['version']} from a wheel in an empty environment (PyTorch and the other libraries, the extra `[export]` among them, were on the disk: to fetch them takes minutes); {kept['text']}, and `other.txt` is what comes after it there. "
              f"All of it took {whole/60:.1f} minutes. The seconds behind each command are those of this machine, which had other work to do at the same time.", '', '```text']
     for r in rows:
         ended = '' if r['code'] == 0 else f", exit code {r['code']}"

@@ -9,7 +9,7 @@ __all__ = ['MOST_WORDS', 'MOST_NUMBERS', 'TYPES', 'POLICY', 'check_fits', 'page_
            'one_page', 'opened', 'write_page', 'listen', 'run_pages', 'serving', 'play_run']
 
 # %% ../nbs/41_play.ipynb #play-imp
-import base64,html,json,os,re,threading
+import base64,html,json,os,re,threading,time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -109,8 +109,9 @@ class _Pages(BaseHTTPRequestHandler):
     "Answers with what is in `server.pages`, and with nothing else."
     def do_GET(self):
         port = self.server.server_address[1]
-        if self.headers.get('Host') not in (f'127.0.0.1:{port}', f'localhost:{port}'):
-            return self.send_error(403)
+        ends = [f':{port}'] + ['']*(port == 80)  # browsers leave the usual port out
+        here = [host+end for host in ('127.0.0.1', 'localhost') for end in ends]
+        if self.headers.get('Host') not in here: return self.send_error(403)
         name = urlsplit(self.path).path.lstrip('/') or 'index.html'
         if name not in self.server.pages: return self.send_error(404)
         data = self.server.pages[name]
@@ -173,8 +174,11 @@ def play_run(
     with serving(run, port) as url:
         say(f"The playground is at {url} (Ctrl-C ends it).")
         if browser: threading.Thread(target=_open, args=(url, say), daemon=True).start()
-        try: threading.Event().wait()
+        try: _stay()
         except KeyboardInterrupt: pass
+
+def _stay(): # Windows hears Ctrl-C only between two sleeps
+    while True: time.sleep(.2)
 
 def _open(url, say):
     import webbrowser

@@ -159,6 +159,8 @@ class SaveRun(Callback):
     def before_fit(self):
         looks = 'lr_finder', 'gather_preds'  # they look, and train nothing
         self.run = not any(hasattr(self.learn, s) for s in looks)
+        world = getattr(getattr(self.learn, 'together', None), 'world', None)
+        if world and not world.first: self.run = False  # the first one writes for all
         if not self.run: return
         ids,s = _held_out_ids(self.dls),settings_of(self.learn)
         self.keep = s = check_settings(replace(s, epochs=float(self.n_epoch)))
@@ -204,10 +206,11 @@ def after_epoch(self:SaveRun):
         f"smaller rate; what was best is kept in {self.folder}.")
     now = time.monotonic()
     self.took,self.since = self.took + now - self.since,now
-    row = dict(step=self.n_steps, epoch=len(read_history(self.folder))+1,
+    row = {k: float(v) for k,v in found.items()}
+    row |= dict(step=self.n_steps, epoch=len(read_history(self.folder))+1,
                tokens=self.n_tokens, seconds=round(self.took, 1),
-               rate=self.opt.hypers[-1]['lr'], **{k: float(v) for k,v in found.items()},
-               perplexity=math.exp(min(loss, 700.)), sample=self.say())
+               rate=self.opt.hypers[-1]['lr'], perplexity=perplexity_of(loss),
+               sample=self.say())
     self.write_last()
     if self.least is None or loss < self.least:
         self.least = loss

@@ -283,7 +283,11 @@ def one_for_all(self:World):
     for rank,e in enumerate(self.gather(said and (type(said), str(said)))):
         if e is None: continue
         kind,text = e if e[0].__module__.endswith('.errors') else (LMError, e[1])
-        raise kind(text if rank == 0 else f"Process {rank}: {text}") from said
+        raise _for_all(kind(text if rank == 0 else f"Process {rank}: {text}")) from said
+
+def _for_all(e): # all processes raise it: one of them is enough to say it
+    e.for_all = True
+    return e
 
 # %% ../nbs/13_scale.ipynb #scale-agree-2
 @patch
@@ -301,9 +305,9 @@ def agree(self:World,
     "Refuse to train where the processes do not mean the same."
     for name,values in zip(things, zip(*self.gather(list(things.values())))):
         for rank,v in enumerate(values):
-            if v != values[0]: raise LMError(
+            if v != values[0]: raise _for_all(LMError(
                 f"The processes do not have the same {name}: {_differ(values[0], v)} "
-                f"in process {rank}; start all of them alike.")
+                f"in process {rank}; start all of them alike."))
 
 def _differ(a, b):
     "Where two things differ, in a few words."
@@ -330,6 +334,9 @@ def join(
         f"WORLD_SIZE says that {size} processes train together, but {missing[0]} is "
         "not set: start them by "
         f"`torchrun --nproc-per-node {size} -m lm_from_scratch …`.")
+    port = env['MASTER_PORT']
+    if not port.isdigit() or not 0 < int(port) < 2**16: raise LMError(
+        f"MASTER_PORT must be a number from 1 to 65535, not {port!r}.")
     if not dist.is_initialized(): _meet(size, rank, wait)
     return World(rank, size, local)
 

@@ -76,7 +76,8 @@ BUDGETS = 'epochs', 'minutes', 'steps'
 TOKENS = 'words', 'punctuation', 'chars', 'bpe'
 LAYERS = 'rnn', 'relu', 'lstm', 'gru'
 _LEAST = dict(n_hidden=1, n_layers=1, bs=1, seq_len=1, evaluations=1, seed=0)
-_MOST = dict(n_hidden=20_000, n_layers=50, n_emb=20_000, bs=100_000, seq_len=100_000)
+_MOST = dict(n_hidden=20_000, n_layers=50, n_emb=20_000, bs=100_000, seq_len=100_000,
+             seed=10**9)
 _MAYBE = dict(min_freq=1, max_words=2, n_emb=1, steps=1, patience=1)
 _SHARES = 'dropout drop_inputs drop_between drop_words drop_weights'.split()
 
@@ -102,6 +103,9 @@ def check_settings(
         "to train: name one of them.")
     _one_of('tokens', s.tokens, TOKENS)
     _one_of('rnn', s.rnn, LAYERS)
+    if s.sampled and s.tokens not in ('words', 'punctuation'): raise LMError(
+        f"sampled is for words, the most frequent first, not for {s.tokens!r}: leave "
+        "it out.")
     inner = [n for n in ('drop_inputs', 'drop_between', 'drop_weights')
              if getattr(s, n)]
     if inner and s.rnn != 'lstm': raise LMError(

@@ -6,7 +6,7 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/tokens.html.md"""
 
 # %% auto #0
 __all__ = ['KINDS', 'MARKS', 'ANY_CHAR', 'LINE_END', 'BORDER', 'ODD', 'BLANKS', 'NONE_BEFORE', 'NONE_AFTER', 'MARKED', 'VERSION',
-           'TextTokenizer', 'cut', 'as_written', 'TextFile', 'write_tokens', 'read_tokens', 'open_tokens']
+           'TextTokenizer', 'cut', 'as_written', 'TextFile', 'write_tokens', 'read_tokens', 'open_tokens', 'head_of']
 
 # %% ../nbs/24_tokens.ipynb #tokens-imp
 import codecs,errno,gzip,hashlib,io,itertools,json,os,re,sys,time,zlib
@@ -56,6 +56,8 @@ class TextTokenizer(Vocab):
     def __init__(self,
         tok:hf.Tokenizer, # Such as `TextTokenizer.train` makes
     ):
+        tok.no_truncation()  # another's may cut, or fill up, what it is given
+        tok.no_padding()
         self.tok = tok
         ids = tok.get_vocab()
         self.kind,unk,self.eos = _what(json.loads(tok.to_str()))
@@ -83,9 +85,9 @@ def _what(spec):
     pattern = cut.get('pattern', {}).get('Regex')
     kind = {MARKS: 'punctuation', ANY_CHAR: 'chars'}.get(pattern)
     if cut.get('type') == 'WhitespaceSplit': kind = 'words'
-    if model['type'] != 'WordLevel': kind = None
-    ends = kind and norm.get('type') == 'Replace'
-    return kind, unk, norm['content'].strip() if ends else None
+    ends = norm.get('pattern', {}).get('Regex') == LINE_END
+    if model['type'] != 'WordLevel' or norm and not ends: kind = None
+    return kind, unk, norm['content'].strip() if kind and ends else None
 
 # %% ../nbs/24_tokens.ipynb #tokens-cut
 BORDER = re.compile(r'(?<=\S)(?=[ \n])')
@@ -97,8 +99,8 @@ def cut(
 ):                  # An iterator of strings; together they are the text
     "Cut a text where tokens end anyway, at the same places however it arrives."
     held,seen = '',size
-    for text in itertools.chain(texts, [None]):
-        held += text or ''
+    for text in _arriving(texts):
+        held += text
         while len(held) > size:
             at = BORDER.search(held, seen)
             end = at.start() if at else len(held)
@@ -109,6 +111,10 @@ def cut(
             yield held[:end]
             held,seen = held[end:],size
     if held: yield held
+
+def _arriving(texts, size=2**20): # of a long string the rest is copied at each cut
+    for text in texts:
+        for i in range(0, len(text), size): yield text[i:i+size]
 
 # %% ../nbs/24_tokens.ipynb #tokens-train
 @patch(cls_method=True)
@@ -174,7 +180,7 @@ ODD = re.compile('[\x1c-\x1f]')
 BLANKS = r'[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+'
 
 def _words(piece, eos):
-    if eos: piece = re.sub(LINE_END, f' {eos} ', piece)
+    if eos: piece = re.sub(LINE_END, ' ' + eos.replace('\\', r'\\') + ' ', piece)
     if ODD.search(piece): return [w for w in re.split(BLANKS, piece) if w]
     return piece.split()
 
@@ -343,7 +349,10 @@ class TextFile:
 
 # %% ../nbs/24_tokens.ipynb #tokens-read2
 def _files(path):
-    if not path.exists():
+    if not os.path.exists(path):  # a name that is too long is none, either
+        if '\n' in str(path) or len(str(path)) > 1000: raise TextFileError(
+            f"{str(path)[:40]!r} … is a text, and no name of a file: put it into a "
+            "list, [text].")
         raise TextFileError(f"There is no text file at {path}; check the path.")
     if not path.is_dir(): return [path]
     found = sorted(f for p in ('*.txt', '*.txt.gz') for f in path.rglob(p))
@@ -446,7 +455,7 @@ def write_tokens(
             for p in (part, note): p.unlink(missing_ok=True)
             raise
         os.replace(part, path)
-        write_whole(path.with_suffix('.json'), json.dumps(head, indent=1) + '\n')
+        write_whole(head_of(path), json.dumps(head, indent=1) + '\n')
         note.unlink(missing_ok=True)
     return head
 
@@ -557,8 +566,13 @@ def open_tokens(
     return ids, head
 
 # %% ../nbs/24_tokens.ipynb #tokens-open-2
+def head_of(path):
+    "Where the header of a file of tokens stands: `a.json` beside `a.tokens` or `a`."
+    if path.suffix in ('', '.tokens'): return path.with_suffix('.json')
+    return path.with_name(path.name + '.json')
+
 def _header(path):
-    file = path.with_suffix('.json')
+    file = head_of(path)
     with file_errors(file): text = file.read_text(encoding='utf-8')
     try: head = json.loads(text)
     except ValueError: head = None

@@ -457,7 +457,7 @@ def gone(processes, seconds):
 @pytest.mark.parametrize('command', ['ladder', 'claims', 'copying'])
 def test_ctrl_c_at_any_moment(tmp_path, command):
     p = typed(command, '--cache', tmp_path/'r.jsonl')
-    time.sleep(random.uniform(1.5, 8))                       # importing PyTorch, starting workers, training
+    time.sleep(random.uniform(3, 9))                         # importing PyTorch, starting workers, training
     workers, asked = family(p), time.monotonic()
     os.killpg(p.pid, signal.SIGINT)
     out, err = p.communicate(timeout=20)
@@ -513,3 +513,15 @@ def test_it_goes_on_from_there(interrupted):
     assert f"{len(interrupted['left'].splitlines())} of 60 are there already" in interrupted['err']
     seeds = [r['seed'] for r in load_rows(interrupted['path'])]
     assert len(seeds) == len(set(seeds))
+
+
+def test_of_a_run_with_several_rows_none_is_lost(tmp_path):
+    rows = [dict(recipe='a', seed=0, part=[k, 2], x=k) for k in (1, 2)]
+    assert newest(rows) == rows and newest([*rows, dict(rows[0], x=9)]) == [dict(rows[0], x=9), rows[1]]
+
+
+def test_the_chip_of_a_processor(tmp_path):
+    from lm_from_scratch.course.experiments import _chip
+    (tmp_path/'amd').write_text('processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\nprocessor\t: 1\nmodel\t\t: 99\n')
+    (tmp_path/'arm').write_text('processor\t: 0\nCPU implementer\t: 0x41\n')
+    assert _chip(tmp_path/'amd') == ['AMD-25/17'] and _chip(tmp_path/'arm') == _chip(tmp_path/'none') == []

@@ -12,7 +12,7 @@ from test_playground import NODE, PAGE
 from test_runs import small
 from typer.testing import CliRunner
 
-from lm_from_scratch import export
+from lm_from_scratch import export, runs
 from lm_from_scratch.cli import app
 from lm_from_scratch.copying import scores_of
 from lm_from_scratch.errors import LMError
@@ -233,3 +233,23 @@ def test_evaluated_by_part(made):
     assert json.loads(out.stdout)['part'] == 'train'
     for how, said in ((dict(part='test'), "no part 'test'"), (dict(part='vaild'), "did you mean 'valid'"), (dict(part='train', text=['one .']), 'leave out the part, or the text')):
         with pytest.raises(LMError, match=said): made.evaluate(**how)
+
+
+def test_a_second_export_goes_beside_the_first_one(made, tmp_path):
+    pytest.importorskip('onnxruntime', reason="NOT TESTED: exports to ONNX (onnxruntime is missing)")
+    run, out = tmp_path/'run', tmp_path/'out'
+    shutil.copytree(made.folder, run)
+    export_run(run, out, onnx=True)
+    assert set(export_run(run, out, page=True)) == {'step.onnx', 'sequence.onnx', 'models.json'} == set(json.loads((out/'export.json').read_text())['files'])
+    model = load_run(run, 'cpu').model                                   # trained on: what was exported before is of other weights
+    with torch.no_grad(): model.h_o.bias.add_(1.)
+    runs.write_tensors(run/'model.safetensors', runs.weights_of(model), dict(step=1, valid_loss=1.))
+    assert set(export_run(run, out, page=True)) == {'models.json'} and not (out/'step.onnx').exists()
+
+
+@pytest.mark.parametrize('there', ['README.md', 'notes.txt'])
+def test_other_files_are_left_alone(made, tmp_path, there):
+    (tmp_path/there).write_text('mine')
+    with pytest.raises(LMError, match=f'holds other files \\({there}\\): choose another one'): export_run(made, tmp_path, page=True)
+    with pytest.raises(LMError, match='holds other files'): export_run(made, made.folder, page=True)
+    assert [f.name for f in tmp_path.iterdir()] == [there] and (tmp_path/there).read_text() == 'mine'

@@ -162,8 +162,11 @@ def test_ctrl_c(runs):
 def test_the_browser_is_opened(runs, monkeypatch):
     import webbrowser
     opened, said = [], []
+    def until_said():
+        end = time.monotonic() + 60
+        while len(said) < 2 and time.monotonic() < end: time.sleep(.01)
     monkeypatch.setattr(webbrowser, 'open', lambda url: opened.append(ask(url)[0]))
-    monkeypatch.setattr(play.threading.Event, 'wait', lambda self, timeout=None, wait=play.threading.Event.wait: wait(self, .5 if timeout is None else timeout))
+    monkeypatch.setattr(play, '_stay', until_said)
     play.play_run(runs['words'], say=said.append)
     assert opened == [200] and said[0].startswith('The playground is at http://127.0.0.1') and said[1].startswith('No browser was found')
 

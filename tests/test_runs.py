@@ -1,6 +1,7 @@
 "Runs: what a folder keeps, how a training goes on, what is refused, and the commands of the shell."
 import errno
 import json
+import math
 import os
 import pickle
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from dataclasses import replace
 from math import log2
 from pathlib import Path
 
@@ -19,12 +21,13 @@ from typer.testing import CliRunner
 from lm_from_scratch import runs
 from lm_from_scratch.cli import app
 from lm_from_scratch.data import Vocab, number_words
-from lm_from_scratch.errors import LMError
+from lm_from_scratch.errors import CorpusTooSmall, LMError, TextFileError, write_whole
 from lm_from_scratch.generation import generate
 from lm_from_scratch.multilayer import RNNS
 from lm_from_scratch.runs import (Place, Rows, Run, Settings, Training, build_model, check_files, choose_device, continue_texts, count_parameters, load_run,
                                   n_hidden_for, rate_at, read_config, read_history, read_tensors, resume_run, train_run, weights_of, write_tensors)
-from lm_from_scratch.settings import LAYERS, OTHER_NAMES, PRESETS, SIZES, Settings, settings_from
+from lm_from_scratch.scale import World
+from lm_from_scratch.settings import LAYERS, OTHER_NAMES, PRESETS, SIZES, settings_from
 from lm_from_scratch.text import evaluate, open_corpus
 from lm_from_scratch.tokens import TextTokenizer
 
@@ -64,6 +67,127 @@ def same(a, b):
     assert {**pa, 'seconds': 0} == {**pb, 'seconds': 0}
 
 
+# ---- what a history, a state and a folder may be
+
+def test_a_sample_may_hold_any_line_end(tmp_path):
+    run = train_run(['ab\u2028cd\x85ef\n'*400], tmp_path/'run', dict(SMALL, tokens='chars'), device='cpu')
+    assert [r['step'] for r in run.history] == [8, 16, 24] and any('\u2028' in r['sample'] or '\x85' in r['sample'] for r in run.history)
+    resume_run(run.folder, steps=8, device='cpu')
+    assert [r['step'] for r in run.history][:3] == [8, 16, 24] and len(run.history) > 3
+
+
+def test_a_perplexity_beyond_all_numbers(tmp_path, monkeypatch):
+    "It diverges, but its loss is a number still: no OverflowError."
+    real = runs.Training.score
+    def score(self, part, rows):
+        found = real(self, part, rows)
+        return replace(found, total=found.tokens*1e4)
+    monkeypatch.setattr(runs.Training, 'score', score)
+    run = small(tmp_path/'run')
+    assert all(math.isfinite(r['perplexity']) for r in run.history) and run.finished
+
+
+def test_a_readme_without_a_history(copy):
+    (copy/'history.jsonl').unlink()
+    runs.write_readme(load_run(copy, 'cpu'))
+    assert 'The weights are' not in (copy/'README.md').read_text() and 'curve.svg' in (copy/'README.md').read_text()
+
+
+def test_a_run_that_may_not_be_looked_for(monkeypatch, tmp_path):
+    with pytest.raises(TextFileError, match='nobody here has such a home folder'): load_run('~nobody_of_that_name/run')
+    with pytest.raises(TextFileError, match='cannot be read: File name too long'): load_run('Once upon a time '*40)
+    real = Path.is_dir
+    def forbidden(self, **how):
+        if self == tmp_path/'run': raise PermissionError(errno.EACCES, 'Permission denied')
+        return real(self, **how)
+    monkeypatch.setattr(Path, 'is_dir', forbidden)
+    with pytest.raises(TextFileError, match='no permission'): load_run(tmp_path/'run')
+
+
+@pytest.mark.parametrize('change', [
+    lambda t, a: t.update({'adam.0.exp_avg_sq': t['adam.0.exp_avg_sq'][:1].clone()}), lambda t, a: t.update({'adam.0.step': torch.zeros(3)}),
+    lambda t, a: t.update({'adam.0.exp_avg': t['adam.0.exp_avg'].double()}), lambda t, a: a.update(step=None), lambda t, a: a.update(worse=None)])
+def test_an_optimizer_that_fits_nothing(copy, change):
+    "One operation changes all of it without a look at sizes: what does not fit must not reach it."
+    tensors, about = read_tensors(copy/'last.safetensors')
+    change(tensors, about)
+    write_tensors(copy/'last.safetensors', tensors, about)
+    with pytest.raises(LMError, match='does not hold a training'): resume_run(copy, steps=1, device='cpu')
+
+
+def test_metadata_without_end(copy):
+    tensors, about = read_tensors(copy/'last.safetensors')
+    write_whole(copy/'last.safetensors', runs.tensors_as_bytes(tensors, {'about': '['*200_000}))
+    with pytest.raises(LMError, match='holds no tensors'): resume_run(copy, steps=1, device='cpu')
+
+
+def test_what_a_device_draws_is_kept_and_put_back(copy, monkeypatch):
+    "As if there were a GPU: its random state goes into the run, each process has its own, an older run's is read."
+    there = []
+    def dice(device, state=None):
+        if state is None: return torch.tensor([1, 2, 3], dtype=torch.uint8)
+        there.append(state.tolist())
+    monkeypatch.setattr(runs, 'device_dice', dice)
+    resume_run(copy, steps=2, device='cpu')
+    tensors, about = read_tensors(copy/'last.safetensors')
+    assert tensors['random.device.0'].tolist() == [1, 2, 3] and not there
+    resume_run(copy, steps=2, device='cpu')
+    assert there == [[1, 2, 3]]
+    tensors, about = read_tensors(copy/'last.safetensors')
+    tensors['random.cuda'] = tensors.pop('random.device.0') + 1
+    write_tensors(copy/'last.safetensors', tensors, about)
+    resume_run(copy, steps=2, device='cpu')
+    assert there[1:] == [[2, 3, 4]]
+
+
+def test_moments_go_where_their_parameter_is(copy, monkeypatch):
+    "A fused step wants its count on the device, too; only there can that be seen, so the request is looked at."
+    asked = []
+    real = torch.Tensor.to
+    monkeypatch.setattr(torch.Tensor, 'to', lambda self, *a, **k: (asked.append(self.dim()), real(self, *a, **k))[1])
+    resume_run(copy, steps=1, device='cpu')
+    assert 0 in asked
+
+
+def test_begun_twice_at_once(tmp_path):
+    "Two that look at the same moment: one has made the folder, and only that one may take it away."
+    assert runs._take(tmp_path/'run') is True and runs._take(tmp_path/'run') is False
+    with pytest.raises(LMError), runs.new_folder(tmp_path/'run'): raise LMError('no')
+    assert (tmp_path/'run').is_dir()
+
+
+def test_killed_before_the_first_step(tmp_path):
+    "Weights and words are written, `config.json` is not yet: the same command begins anew."
+    (tmp_path/'run').mkdir()
+    for name in ('tokenizer.json', 'last.safetensors', 'config.json.77.new'): (tmp_path/'run'/name).write_text('half')
+    same(small(tmp_path/'run'), small(tmp_path/'other'))
+
+
+def folder_of_parts(path, end='tokens'):
+    path.mkdir()
+    for part in ('train', 'valid', 'test'): (path/f'wiki.{part}.{end}').write_text(TEXT)
+    (path/'notes.txt').write_text('not read')
+    return path
+
+
+def test_parts_of_any_ending(tmp_path):
+    parts = folder_of_parts(tmp_path/'wiki')
+    run = train_run(parts, tmp_path/'run', SMALL, device='cpu')
+    assert [Path(f['path']).name for f in run.config['text']['files']] == [f'wiki.{p}.tokens' for p in ('train', 'valid', 'test')]
+    (parts/'notes.txt').write_text('still not read')
+    resume_run(run.folder, steps=2, device='cpu')
+    found = run.evaluate(parts)
+    assert list(found) == [f'wiki/{p}' for p in ('train', 'valid', 'test')] and len({s.nats for s in found.values()}) == 1
+    assert len(run.worst_lines(parts, 3)) == 3
+    (parts/'wiki.train.tokens').write_text(TEXT + 'one')
+    with pytest.raises(LMError, match='wiki.train.tokens has changed'): resume_run(run.folder, steps=2, device='cpu')
+
+
+def test_fewer_rows_than_asked_for_shared_out():
+    with pytest.raises(CorpusTooSmall, match='1,500 tokens are enough for 21 rows of 35, and 2 processes cannot share these out evenly: use more text, a bs of 20'):
+        runs.Rows(torch.zeros(1500, dtype=torch.int64), 32, 35, world=World(0, 2))
+
+
 # ---- settings
 
 @pytest.mark.parametrize('name, near', [('learing_rate', 'lr'), ('learning_rate', 'lr'), ('n_hiden', 'n_hidden'), ('batch_size', 'bs'), ('Dropout', 'dropout')])
@@ -76,7 +200,7 @@ def test_other_names_lead_to_settings(): assert not {v for v in OTHER_NAMES.valu
 
 @pytest.mark.parametrize('wrong, said', [
     (dict(n_hidden=0), 'n_hidden must be a whole number of at least 1'), (dict(lr=-1), 'lr must be above 0'), (dict(lr=float('nan')), 'lr must'),
-    (dict(dropout=1.), 'dropout must be'), (dict(epochs=1, minutes=2), 'epochs and minutes both say'), (dict(tokens='word'), "did you mean 'words'"),
+    (dict(dropout=1.), 'dropout must be'), (dict(epochs=1, minutes=2), 'epochs and minutes both say'), (dict(seed=20240601123456), 'seed must be at most 1,000,000,000'), (dict(tokens='bpe', sampled=True), 'sampled is for words'), (dict(tokens='word'), "did you mean 'words'"),
     (dict(rnn='LSTM'), "rnn cannot be 'LSTM'; did you mean 'lstm'"), (dict(rnn='gru', drop_weights=.5), "drop_weights is for layers of the kind 'lstm'"),
     (dict(tie_weights='yes'), 'tie_weights must be true or false'), (dict(lr='fast'), "lr must be a number, not 'fast'"), (dict(tokens=3), 'tokens must be a word'),
     (dict(steps=2.5), 'steps must be a whole number'), (dict(minutes=0), 'minutes must be above 0'), (dict(seed=-1), 'seed must be')])
@@ -565,11 +689,16 @@ def test_a_busy_processor_is_told(tmp_path, monkeypatch):
     (['train', 'a', '--out', 'x', '--epochs', '1', '--minutes', '1'], 'both say'), (['train', 'a', '--out', 'x', '--rnn', 'lstn'], "did you mean 'lstm'"),
     (['train', 'a', '--out', 'x', '--device', 'gpu'], "no device 'gpu'"), (['train', 'a', '--out', 'x', '--threads', '0'], '--threads must'),
     (['evaluate', 'nowhere'], 'There is no run at nowhere'), (['evaluate', 'x', '--cache', '--dynamic'], 'Name one of'), (['evaluate', 'x', '--worst', '3'], 'needs the lines of a text'),
-    (['generate', 'nowhere'], 'There is no run at nowhere'), (['results', 'lader'], "did you mean 'ladder'")])
+    (['generate', 'nowhere'], 'There is no run at nowhere'), (['train', 'a', '--out', 'x', '--config', 'c.json', '--size', 'large'], '--config brings all settings: leave out --size'),
+    (['train', 'a', '--out', 'x', '--params', '2M', '--n-hidden', '64'], 'leave out --n-hidden'), (['train', '--resume', 'x', '--encoding', 'cp1252'], 'leave out encoding'),
+    (['evaluate', 'human-numbers', '--text', '-', '--worst', '3'], '--worst reads the text a second time'), (['generate', 'human-numbers', 'one', '--interactive', '--top-k', '3'], 'leave out top_k'),
+    (['generate', 'human-numbers', 'one', 'two', '--interactive'], 'leave out a second prompt'), (['ladder', '--store', '--cache', 'f.jsonl'], 'name one of them'),
+    (['copying', '--seed', '5', '--seeds', '2'], 'leave one of them out'), (['ladder', '--show', '--cache', 'a.jsonl'], 'There is no row in a.jsonl yet'), (['results', 'lader'], "did you mean 'ladder'")])
 def test_a_mistake_is_one_sentence(tmp_path, monkeypatch, args, said):
     import re
     monkeypatch.chdir(tmp_path)
     (tmp_path/'a').write_text(TEXT)
+    (tmp_path/'a.jsonl').touch()
     out = shell(*args)
     assert isinstance(out.exception, LMError) and re.search(said, str(out.exception)) and '\n' not in str(out.exception)
     assert not (tmp_path/'x').exists()

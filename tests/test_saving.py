@@ -181,3 +181,20 @@ def test_settings_of_a_learner():
     learn = learner(tie_weights=True, p=.25)
     s = settings_of(learn)
     assert (s.n_hidden, s.dropout, s.tie_weights, s.scale, s.seq_len, s.bs) == (12, .25, True, 1., 8, 4)
+
+
+def test_a_metric_that_is_called_perplexity(tmp_path):
+    "The page's own column has that name, too."
+    learn = learner()
+    learn.metrics = [Perplexity(), TokenPerplexity()] if isinstance(learn.metrics, list) else learn.metrics + [Perplexity()]
+    fit(learn, 1, cbs=SaveRun(tmp_path/'run'))
+    row, = load_run(tmp_path/'run', 'cpu').history
+    assert row['perplexity'] == pytest.approx(torch.tensor(row['valid_loss']).exp().item(), rel=1e-4)
+
+
+def test_of_several_processes_the_first_one_writes(tmp_path):
+    from lm_from_scratch.scale import World
+    class Together(Callback):
+        world = World(1, 2)
+    fit(learner(), 1, cbs=[Together(), SaveRun(tmp_path/'run')])
+    assert not (tmp_path/'run').exists()

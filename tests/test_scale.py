@@ -338,3 +338,24 @@ def test_a_line_never_begins_below_zero():
     at_0, slope = line_through(xs, ys)
     def off(b): return sum((b*x/y - 1)**2 for x, y in zip(xs, ys))
     assert at_0 == 0 and off(slope) < min(off(slope - .01), off(slope + .01))
+
+
+@pytest.mark.parametrize('port', ['abc', '70000', '0', ''])
+def test_a_port_that_is_none(launched, port):
+    launched.setenv('MASTER_PORT', port)
+    with pytest.raises(LMError, match='MASTER_PORT must be a number from 1 to 65535|MASTER_PORT is not set'): join()
+
+
+def test_what_only_one_process_knows_is_not_swallowed(monkeypatch, capsys):
+    "Told to all, the first one says it; else whoever knows it, such as the survivors of a lost first process, or a worker with a RANK of other programs."
+    from lm_from_scratch import cli
+    monkeypatch.setenv('RANK', '1')
+    monkeypatch.setattr(time, 'sleep', lambda s: None)
+    assert cli.answer(['evaluate', 'nowhere']) == 1 and 'There is no run at nowhere' in capsys.readouterr().err
+    world = World(1, 2)
+    monkeypatch.setattr(World, 'gather', lambda self, value: [(LMError, 'no such text'), None])
+    with pytest.raises(LMError, match='^no such text$') as e, world.one_for_all(): pass
+    assert e.value.for_all
+    monkeypatch.setattr(World, 'gather', lambda self, value: [[1], [2]])
+    with pytest.raises(LMError, match='do not have the same epochs') as e: world.agree(epochs=2)
+    assert e.value.for_all and cli._say('x', 1, True) == 1 and not capsys.readouterr().err

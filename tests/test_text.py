@@ -333,3 +333,65 @@ def test_penn_treebank():
 def test_shakespeare():
     c = text_corpus(corpora('shakespeare/input.txt'), kind='chars')
     assert (len(c.train), len(c.valid), len(c.vocab)) == (1_003_854, 111_540, 65)
+
+
+# ---- folders, shares, tokenizers that are there already
+
+def test_a_folder_for_each_part_is_refused(tmp_path):
+    for name in ('train', 'test', 'unsup'):
+        (tmp_path/name).mkdir()
+        (tmp_path/name/'1.txt').write_text(LINES)
+    with pytest.raises(TextFileError, match=r'has a folder for each part \(test, train\): name each of them'): text_corpus(tmp_path)
+    assert len(text_corpus(tmp_path/'train', valid=tmp_path/'test').valid_ids)
+
+
+def test_a_share_for_the_test_alone(tmp_path):
+    c = text_corpus([LINES], valid_pct=0., test_pct=.1)
+    assert c.valid_ids is None and 0 < len(c.test_ids) < .2*len(c.ids)
+    d = text_corpus([LINES], valid=['the old cat sat on the mat .\n'], test_pct=.1)
+    assert torch.equal(d.test_ids, c.test_ids) and len(d.valid_ids) == 8 and torch.equal(d.ids, c.ids)
+
+
+def test_a_tokenizer_from_its_file(tmp_path):
+    tok = TextTokenizer.train(LINES, kind='bpe', max_words=270)
+    tok.save(tmp_path/'t.json')
+    assert torch.equal(text_corpus([LINES], tokenizer=tmp_path/'t.json').ids, text_corpus([LINES], tokenizer=tok).ids)
+    with pytest.raises(LMError, match='is a TextTokenizer, or its file, not a Vocab'): text_corpus([LINES], tokenizer=Vocab(['a', 'b']))
+    with pytest.raises(LMError, match='max_words is a matter of the tokenizer'): text_corpus([LINES], tokenizer=tok, max_words=300)
+
+
+def test_a_text_where_a_file_belongs():
+    with pytest.raises(TextFileError, match=r"^'the old cat sat on the mat .*' … is a text, and no name of a file: put it into a list"): text_corpus(LINES)
+
+
+def test_a_corpus_where_a_part_belongs():
+    c = corpus_of()
+    with pytest.raises(LMError, match='not a corpus: say which, such as corpus.valid'): evaluate(model_of(c), c)
+
+
+def test_tokens_that_were_cut_short_are_made_again(tmp_path):
+    (tmp_path/'my.txt').write_text(LINES)
+    whole = text_corpus(tmp_path/'my.txt', folder=tmp_path/'t').ids.long()
+    file = tmp_path/'t'/'train.tokens'
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(TextFileError, match='cut short'): open_corpus(tmp_path/'t')
+    assert torch.equal(text_corpus(tmp_path/'my.txt', folder=tmp_path/'t').ids.long(), whole)
+
+
+def test_a_mapped_text_in_memory(tmp_path):
+    "For loaders that move or rewrite a text, and for words without order."
+    (tmp_path/'my.txt').write_text(LINES)
+    mapped, plain = text_corpus(tmp_path/'my.txt', folder=tmp_path/'t'), text_corpus(tmp_path/'my.txt')
+    there = mapped.in_memory()
+    assert there.ids.dtype == torch.int64 and torch.equal(there.ids, plain.ids) and there.valid.bytes == plain.valid.bytes and there.test_ids is None
+    for make in (lambda c: moving_dataloaders(c, bs=4, seq_len=8, moving=False), lambda c: nword_dataloaders(c, bs=8)):
+        for (x, y), (a, b) in zip(make(there).train, make(plain).train): assert torch.equal(x, a) and torch.equal(y, b)
+
+
+def test_perplexity_where_the_last_batch_has_fewer_rows():
+    dls = nword_dataloaders(human_numbers(), bs=64)
+    torch.manual_seed(0)
+    learn = lm_learner(dls, nn.Sequential(nn.Embedding(30, 8), nn.Flatten(), nn.Linear(24, 30)), metrics=TokenPerplexity())
+    assert len({len(y) for _, y in dls.valid}) == 2
+    with learn.no_bar(): loss, found = learn.validate()
+    assert found == pytest.approx(math.exp(loss), rel=1e-5)

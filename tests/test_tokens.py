@@ -400,3 +400,47 @@ def test_penn_treebank_comes_back():
 def test_shakespeare_by_every_kind():
     text = Path(corpora('shakespeare/input.txt')).read_text()
     assert len(train(text, 'chars')) == 65 and len(train(text, 'bpe', max_words=1000)) == 1000 and len(train(text, 'words')) == len(set(text.split())) == 25_670
+
+
+# ---- tokenizers of others
+
+def foreign(**settings):
+    tok = hf.Tokenizer(hf.models.WordLevel({w: i for i, w in enumerate(['[UNK]', '[PAD]', 'the', 'cat', '"'])}, unk_token='[UNK]'))
+    tok.pre_tokenizer = hf.pre_tokenizers.WhitespaceSplit()
+    for name, value in settings.items(): setattr(tok, name, value)
+    return tok
+
+
+def test_what_another_tokenizer_cuts_off_or_fills_up():
+    tok = foreign()
+    tok.enable_truncation(3)
+    tok.enable_padding(pad_id=1, pad_token='[PAD]', length=8)
+    assert TextTokenizer(tok).encode('the cat the cat the').tolist() == [2, 3, 2, 3, 2]
+
+
+def test_what_another_tokenizer_changes_first():
+    t = TextTokenizer(foreign(normalizer=hf.normalizers.Lowercase()))
+    assert t.kind is None and t.encode('The Cat').tolist() == [2, 3]
+    t = TextTokenizer(foreign(normalizer=hf.normalizers.Replace('``', '"')))
+    assert t.eos is None and t.encode('the `` cat\nthe').tolist() == [2, 4, 3, 2]
+
+
+@pytest.mark.parametrize('eos', [r'\n', r'\s', r'<\1>'])
+def test_a_line_end_with_a_backslash(eos):
+    t = TextTokenizer.train('the cat\nthe dog\n', unk='<unk>', eos=eos)
+    assert t.eos == eos and [t[i] for i in t.encode('the cat\n').tolist()] == ['the', 'cat', eos]
+    assert t.encode('the cat\n').tolist() == t.tok.encode('the cat\n').ids
+
+
+def test_headers_of_two_files_of_one_name(tmp_path):
+    t = TextTokenizer.train('a b c d', kind='chars')
+    for name, text in (('x.train', 'a b'), ('x.valid', 'c d a'), ('x.json', 'd')): write_tokens([text], t, tmp_path/name)
+    assert [len(open_tokens(tmp_path/n, t)[0]) for n in ('x.train', 'x.valid', 'x.json')] == [3, 5, 1]
+
+
+def test_a_long_string_arrives_in_parts():
+    "Of one long string the rest would be copied at each cut: a gigabyte, thousands of times."
+    text = 'some words of a line \n'*400_000
+    pieces = list(tokens.cut([text]))
+    assert ''.join(pieces) == text and pieces == list(tokens.cut(text[i:i+999_983] for i in range(0, len(text), 999_983)))
+    assert max(map(len, tokens._arriving([text]))) <= 2**20

@@ -638,7 +638,9 @@ def newest(
     "The last row of each recipe, seed and part; others are left alone."
     last = {}
     for i,r in enumerate(rows):
-        one = r.get('recipe'), r.get('seed'), r.get('test_time')
+        part = r.get('part')  # [which, of how many], where a run has several rows
+        one = (r.get('recipe'), r.get('seed'), r.get('test_time'),
+               part[0] if isinstance(part, list) else None)
         last[one if 'recipe' in r and 'seed' in r else i] = r
     return list(last.values())
 

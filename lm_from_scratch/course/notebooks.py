@@ -848,9 +848,14 @@ class Stamps:
         say(f'{self.path} cannot be read: everything is run again.')
         return {}
 
+    def make_room(self):
+        with file_errors(self.path.parent, 'written'):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.path.parent, os.W_OK): raise PermissionError
+
     def put(self, key, entry):
         from filelock import FileLock
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.make_room()
         with FileLock(self.path.with_suffix('.lock')):
             self.known = self.read(lambda line: None) | {key: entry}
             write_whole(self.path, json.dumps(self.known, indent=1), self.path.parent)
@@ -1079,6 +1084,7 @@ class Course:
     def __post_init__(self):
         self.home = self.top.parent/'.course'
         self.stamps = Stamps(self.home/'stamps.json', self.say)
+        self.stamps.make_room()  # or it is told before anything has run
 
     def key(self, path):
         name = _placed(path).relative_to(self.top).as_posix()
