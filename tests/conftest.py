@@ -23,6 +23,9 @@ from browser import axe, browser  # noqa: E402,F401
 def root(): return ROOT
 
 
+unix = pytest.mark.skipif(not hasattr(os, 'killpg'), reason="NOT TESTED: what needs the signals and processes of Unix")
+
+
 def corpora(file):
     "A file of Penn Treebank, WikiText-2 or Shakespeare, which are no part of this repository: below $LMFS_DATA, or in ../shared/data."
     path = Path(os.environ.get('LMFS_DATA', ROOT.parent/'shared/data'))/file

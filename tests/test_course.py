@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import nbformat
 import psutil
 import pytest
-from conftest import ROOT
+from conftest import ROOT, unix
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
@@ -28,7 +28,6 @@ from lm_from_scratch.course.notebooks import *
 from lm_from_scratch.errors import LMError
 
 POSIX = hasattr(os, 'killpg')
-unix = pytest.mark.skipif(not POSIX, reason="signals of Unix")
 
 
 def write(path, *cells): nbformat.write(new_notebook(cells=[c if not isinstance(c, str) else new_code_cell(c) for c in cells]), path)

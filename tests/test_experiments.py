@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import ROOT
+from conftest import ROOT, unix
 from hypothesis import given, settings, strategies as st
 
 from lm_from_scratch.course import claims, copies, experiments, ladder
@@ -281,6 +281,7 @@ def _writer(path, i):
     for k in range(20): append_rows([dict(recipe=f'w{i}', seed=k, text='x'*3000)], path)
 
 
+@unix
 def test_writers_lose_nothing(tmp_path):
     path, fork = tmp_path/'r.jsonl', get_context('fork')
     writers = [fork.Process(target=_writer, args=(path, i)) for i in range(4)]
@@ -454,6 +455,7 @@ def gone(processes, seconds):
     return not alive
 
 
+@unix
 @pytest.mark.parametrize('command', ['ladder', 'claims', 'copying'])
 def test_ctrl_c_at_any_moment(tmp_path, command):
     p = typed(command, '--cache', tmp_path/'r.jsonl')
@@ -465,6 +467,7 @@ def test_ctrl_c_at_any_moment(tmp_path, command):
     assert gone(workers, 5)
 
 
+@unix
 def test_ctrl_c_while_the_first_worker_starts(tmp_path):
     "It is still importing, and has not yet said that the parent decides."
     for k in range(3):
@@ -497,10 +500,12 @@ def interrupted(tmp_path_factory):
     return dict(path=path, left=left, code=p.returncode, err=err, out=out, seconds=time.monotonic()-asked, workers=workers)
 
 
+@unix
 def test_kill_9_leaves_a_readable_file(interrupted):
     for line in interrupted['left'].splitlines(): assert json.loads(line)['recipe'] == 'nword'
 
 
+@unix
 def test_ctrl_c_ends_a_command(interrupted):
     r = interrupted
     n = len(load_rows(r['path']))
@@ -509,6 +514,7 @@ def test_ctrl_c_ends_a_command(interrupted):
     assert n > len(r['left'].splitlines()) and gone(r['workers'], 5) and r['workers']
 
 
+@unix
 def test_it_goes_on_from_there(interrupted):
     assert f"{len(interrupted['left'].splitlines())} of 60 are there already" in interrupted['err']
     seeds = [r['seed'] for r in load_rows(interrupted['path'])]

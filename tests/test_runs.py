@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import corpora
+from conftest import corpora, unix
 from typer.testing import CliRunner
 
 from lm_from_scratch import runs
@@ -310,6 +310,7 @@ def test_training_leaves_the_callers_dice_alone(tmp_path):
     assert torch.equal(torch.rand(3), expected)
 
 
+@unix
 def test_killed_at_random_moments():
     "A few here; `tests/kill_runs.py --kills 50` has the count that is stored."
     out = subprocess.run([sys.executable, ROOT/'tests'/'kill_runs.py', '--kills', '3', '--seed', '7'], cwd=ROOT, text=True, capture_output=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
