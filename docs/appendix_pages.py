@@ -158,14 +158,14 @@ def without_gain():
 def failed_page():
     "The page appendix/failed."
     claims, columns = show_claim(), ['claim', 'difference', '95 % interval', 'verdict', 'seeds']
-    gains, after = gains_table('part', 'part-none'), after_verdicts()
+    gains, after = pd.concat([gains_table('part', 'part-none'), gains_table('descent', 'descent-constant')]), after_verdicts()
     gains = gains[~gains.training.str.startswith('−')]   # there a part of ours is left out
     def short(df, by): return df[~df[by].isin(['supported', 'not measured', '–'])]
     parts = [
         '# What did not work', '> What was tried here and did not help, or not by more than luck. This page is written by the build, from the rows that the other tables are made of.',
         'A line that says *unclear* is no proof that a thing does not help: its interval has room for a gain and for a loss. It says that so many seeds have not shown it.',
         '## On Human Numbers', 'Claims of the literature, and our own, put to the test. [Claims, audited](../../nbs/32_claims.ipynb) has all of them.', table(short(claims, 'verdict')[columns]),
-        '## On real text', 'Parts of AWD-LSTM and of its relatives, each added to our way of training on the Penn Treebank, for a minute of CPU time; gains are in nats a word. '
+        '## On real text', 'Parts of AWD-LSTM and of its relatives, each added to our way of training on the Penn Treebank, for a minute of CPU time; and means of the last weights, added to plain gradient descent, for two. Gains are in nats a word. '
         '[Texts](../../nbs/38_texts.ipynb) has all of them.', table(short(gains, 'helps')),
         '## What came after', 'Attention and recurrences that run as a scan. [What came after, measured](../../nbs/39_afters.ipynb) has all verdicts.', table(short(after, 'verdict')),
         '## To be faster', 'What was to shorten a step of training, and did not, by the kind of processor. [Chapter 13](../../nbs/13_scale.ipynb) has all remedies.', table(without_gain())]

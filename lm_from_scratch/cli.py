@@ -89,6 +89,15 @@ def _file(name, store, cache):
 def _end(well):
     if not well: raise typer.Exit(1)
 
+# %% ../nbs/29_cli.ipynb #cli-rows-to-show
+def _rows_to_show(where):
+    from lm_from_scratch.course.experiments import load_results
+    from lm_from_scratch.errors import LMError
+    found = load_results(where)
+    if len(found): return found
+    raise LMError(f"There is no row in {where} yet: train, or leave it out.")
+
+
 # %% ../nbs/29_cli.ipynb #d79e053d
 _Rungs = Annotated[Optional[list[str]], typer.Argument(
     help="Rungs to train, by name; all of them if none is named.")]
@@ -102,14 +111,11 @@ def ladder(names:_Rungs=None, seeds:_RungSeeds=5, jobs:_Jobs=2, output:_Output=N
     "Train the models on Human Numbers with several seeds, and print how they compare."
     _may_end_at_once()
     from lm_from_scratch.course import experiments, ladder
-    from lm_from_scratch.errors import LMError
     names = list(dict.fromkeys(names or []))   # nobody twice
     rungs = [ladder.find_recipe(n) for n in names] or ladder.LADDER
     title = "Accuracy on the held-out Human Numbers"
     if show:
-        results = experiments.load_results(cache or output or 'ladder')
-        if not len(results): raise LMError(
-            f"There is no row in {cache or output} yet: train, or leave it out.")
+        results = _rows_to_show(cache or output or 'ladder')
         results = results[results.recipe.isin([r.name for r in rungs])]
         return _print_table(ladder.ladder_table(results), title)
     file = _file('ladder', store, cache)
@@ -300,6 +306,12 @@ def _amount(text):
         raise LMError(f"--params must be a number such as 2.6M or 800k, not {text!r}."
                       ) from e
 
+def _one_width(params, settings):
+    from lm_from_scratch.errors import LMError
+    if params and settings.get('n_hidden'): raise LMError(
+        "--params chooses how many units a layer has: leave out --n-hidden.")
+
+
 # %% ../nbs/29_cli.ipynb #cli-report
 def _clock(seconds):
     m,s = divmod(int(seconds), 60)
@@ -424,10 +436,8 @@ def train(text:_Text=None, out:_Out=None, resume:_Resume=None, valid:_Valid=None
           json:_Json=False, **settings):
     "Train a language model on a text; the folder --out keeps all of it."
     _may_end_at_once()
-    from lm_from_scratch.errors import LMError
     from lm_from_scratch.scale import join
-    if params and settings.get('n_hidden'): raise LMError(
-        "--params chooses how many units a layer has: leave out --n-hidden.")
+    _one_width(params, settings)
     world = join()   # alone, unless torchrun or accelerate has started more of us
     with _Lines(quiet or not world.first, json and world.first) as lines:
         if resume is not None: run = _resume(resume, text, device, threads, lines,
@@ -523,7 +533,8 @@ def _print_scores(scores, as_json):
     for k,s in scores.items():
         bits = (s.bits_per_char, s.bits_per_byte) if s.bytes else ()
         bits = [f'{b:.4f}' for b in bits] or ['', '']
-        t.add_row(k, f'{s.tokens:,}', f'{s.nats:.4f}', f'{perplexity_of(s.nats):,.2f}', *bits,
+        perplexity = f'{perplexity_of(s.nats):,.2f}'
+        t.add_row(k, f'{s.tokens:,}', f'{s.nats:.4f}', perplexity, *bits,
                   f'{s.unknown:,}')
     Console().print(t)
 
@@ -544,7 +555,8 @@ TEMPERATURE = .8
 _TopK = Annotated[Optional[int], typer.Option(help="Only the so many likeliest.")]
 _TopP = Annotated[Optional[float], typer.Option(
     help="Only the likeliest that together have this share.")]
-_DrawSeed = Annotated[Optional[int], typer.Option("--seed", help="Of the random draws.")]
+_DrawSeed = Annotated[Optional[int], typer.Option(
+    "--seed", help="Of the random draws.")]
 _Stop = Annotated[Optional[str], typer.Option(help="End after this token.")]
 _Logs = Annotated[bool, typer.Option(
     "--logprobs", help="A token and its log-probability a line.")]
@@ -596,8 +608,8 @@ def _print_logprobs(model, texts, words, how):
 def _one(texts, how, logprobs):
     "The beginning of a text that somebody chooses; nothing is drawn then."
     from lm_from_scratch.errors import LMError
-    asked = [k for k,v in {**how, 'logprobs': logprobs or None}.items() if v is not None]
-    asked = [k for k in asked if k != 'temperature' or how[k] != TEMPERATURE]
+    usual = dict(temperature=TEMPERATURE, logprobs=False)
+    asked = [k for k,v in {**how, 'logprobs': logprobs}.items() if v != usual.get(k)]
     if len(texts) > 1: asked.append('a second prompt')
     if asked: raise LMError(f"--interactive lets you choose: leave out {asked[0]}.")
     return texts[0]

@@ -414,6 +414,8 @@ def _kept_files(run, folder):
 
 MADE = 'step.onnx', 'sequence.onnx', 'sequence.ts', 'step.pt2', 'models.json'
 
+
+# %% ../nbs/40_export.ipynb #exp-all-3
 def weights_hash(model) -> str:
     "The SHA-256 of a model's weights."
     sha = hashlib.sha256()

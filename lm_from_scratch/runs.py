@@ -948,6 +948,8 @@ def _take(folder):
         "another one.")
     return False
 
+
+# %% ../nbs/28_runs.ipynb #runs-folder-2
 # what a run has that was broken off before its first step
 BEGUN = 'tokens', '.lock', 'tokenizer.json', 'last.safetensors'
 
@@ -975,11 +977,10 @@ def resume_run(
     "Go on with a training: where it was broken off, or beyond its end."
     more = {k: v for k,v in zip(BUDGETS, (epochs, minutes, steps)) if v is not None}
     with world.one_for_all():
-        folder = find_run(folder)
-        config = read_config(folder)
+        folder,config = find_run(folder),read_config(folder)
         check_files(config.get('text', {}).get('files', []))
-        s = _budgeted(config['settings'], more)
         corpus,device = _corpus_of(folder),own_device(world, device)
+        s = _budgeted(config['settings'], more)
     training = _reopened(folder, s, corpus, device, world)
     with world.one_for_all():
         p = training.place
@@ -987,8 +988,7 @@ def resume_run(
             f"The training in {folder} is at its end, after {p.step:,} steps; say how "
             "much longer: --minutes, --epochs or --steps.")
     world.agree(versions=versions_now(), settings=asdict(s), place=asdict(p))
-    if more:
-        with locked(folder, world.first): _new_cycle(training, config)
+    if more: _new_cycle(training, config)
     return _carry_on(training, report)
 
 # %% ../nbs/28_runs.ipynb #runs-resume-3
@@ -1015,11 +1015,12 @@ def _reopened(folder, s, corpus, device, world):
 
 def _new_cycle(training, config):
     "The rate begins again; what was learned stays."
-    p = training.place
+    p,first = training.place,training.world.first
     p.begun,p.total,p.seconds,p.done,p.worse = p.step,None,0.,False,0
-    training.save()
-    if training.world.first: write_json(training.folder/'config.json',
-               {**config, 'settings': asdict(training.s)})
+    with locked(training.folder, first):
+        training.save()
+        if first: write_json(training.folder/'config.json',
+                             {**config, 'settings': asdict(training.s)})
 
 # %% ../nbs/28_runs.ipynb #runs-run
 class Run:
@@ -1262,7 +1263,8 @@ def write_readme(run):
              '|---|---|---|---|---|']
     for k,s in run.evaluate().items():
         per_byte = f'{s.bits_per_byte:.3f}' if s.bytes else ''
-        lines.append(f'| {k} | {s.tokens:,} | {s.nats:.4f} | {perplexity_of(s.nats):.2f} | '
+        perplexity = perplexity_of(s.nats)
+        lines.append(f'| {k} | {s.tokens:,} | {s.nats:.4f} | {perplexity:.2f} | '
                      f'{per_byte} |')
     if best: lines += ['', f"The weights are those of step {best['step']:,}, the best "
                            f"of {len(run.history)} evaluations."]

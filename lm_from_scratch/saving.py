@@ -142,6 +142,14 @@ def _write_held_out(folder, ids, tokenizer):
                                           parts=dict(valid=None)))
     return dict(tokens=len(ids), **about)
 
+# %% ../nbs/42_saving.ipynb #sav-writes
+def _writes(learn):
+    "Nothing is kept of who only looks; of several processes, the first one writes."
+    looks = 'lr_finder', 'gather_preds'
+    world = getattr(getattr(learn, 'together', None), 'world', None)
+    return not any(hasattr(learn, s) for s in looks) and (world is None or world.first)
+
+
 # %% ../nbs/42_saving.ipynb #sav-class
 class SaveRun(Callback):
     "Keep a training as a run's folder."
@@ -157,10 +165,7 @@ class SaveRun(Callback):
             e.args = (str(e).split('\n\t')[-1],)
             raise
     def before_fit(self):
-        looks = 'lr_finder', 'gather_preds'  # they look, and train nothing
-        self.run = not any(hasattr(self.learn, s) for s in looks)
-        world = getattr(getattr(self.learn, 'together', None), 'world', None)
-        if world and not world.first: self.run = False  # the first one writes for all
+        self.run = _writes(self.learn)
         if not self.run: return
         ids,s = _held_out_ids(self.dls),settings_of(self.learn)
         self.keep = s = check_settings(replace(s, epochs=float(self.n_epoch)))

@@ -18,7 +18,7 @@ from .errors import *
 class Settings:
     "How a run reads its text, what it trains, and for how long."
     tokens:str='bpe'         # 'words', 'punctuation', 'chars' or 'bpe'
-    eos:str=None             # Word that a line end becomes, such as '<eos>'; `None`: none
+    eos:str=None             # Word that a line end becomes; `None`: no word
     min_freq:int=None        # Rarer words: `<unk>`; `None`: 2, or 1 if the text has it
     max_words:int=None       # Most words, or pieces, of the vocabulary
     rnn:str='lstm'           # Kind of layers: 'rnn', 'relu', 'lstm' or 'gru'
@@ -34,7 +34,7 @@ class Settings:
     drop_weights:float=0.    # Of hidden-to-hidden weights
     alpha:float=0.           # Activation regularization
     beta:float=0.            # Temporal activation regularization
-    sampled:bool=None        # Estimate the softmax in training? `None`: above 4,000 words
+    sampled:bool=None        # Estimate the softmax? `None`: above 4,000 words
     bs:int=32                # Rows
     seq_len:int=35           # Tokens of a row in a batch
     lr:float=.008            # Highest learning rate
@@ -101,6 +101,11 @@ def check_settings(
     if len(budget) > 1: raise LMError(
         f"{' and '.join(budget)} {'both' if len(budget) == 2 else 'all'} say how long "
         "to train: name one of them.")
+    return _check_kinds(s)
+
+
+# %% ../nbs/27_settings.ipynb #set-check-3
+def _check_kinds(s):
     _one_of('tokens', s.tokens, TOKENS)
     _one_of('rnn', s.rnn, LAYERS)
     if s.sampled and s.tokens not in ('words', 'punctuation'): raise LMError(

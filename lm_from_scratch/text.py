@@ -82,7 +82,8 @@ def parts_of(folder):
     "The files of a folder that has a text in parts; else nothing."
     there = [f for f in sorted(folder.iterdir()) if f.name[0] != '.']
     files,found = [f for f in there if f.is_file()],{}
-    inner = [f.name for f in there if f.is_dir() and _is_part(f, '|'.join(PARTS.values()))]
+    every = '|'.join(PARTS.values())
+    inner = [f.name for f in there if f.is_dir() and _is_part(f, every)]
     if len(inner) > 1: raise TextFileError(f"The folder {folder} has a folder for each "
         f"part ({', '.join(inner)}): name each of them, and not the one around them.")
     for part,names in PARTS.items():
@@ -194,6 +195,8 @@ def _vocabulary(kind, unk, eos, min_freq, max_words):
     return dict(kind=kind, unk=unk or ('<unk>' if words else None), eos=eos,
                 min_freq=min_freq if min_freq or words else 1, max_words=max_words)
 
+
+# %% ../nbs/12_text.ipynb #text-corpus2-0
 def _of(tokenizer, learn):
     "A tokenizer that is there already, and its kind."
     if isinstance(tokenizer, (str, Path)): tokenizer = TextTokenizer.load(tokenizer)
@@ -202,7 +205,7 @@ def _of(tokenizer, learn):
         "; `TextTokenizer.train` makes one.")
     for name in ('eos', 'max_words'):
         if learn[name] is not None: raise LMError(
-            f"{name} is a matter of the tokenizer, which is there already: leave it out.")
+            f"{name} is a matter of the tokenizer, which is there: leave it out.")
     return tokenizer, tokenizer.kind
 
 def _learned(train, learn):
@@ -213,6 +216,8 @@ def _learned(train, learn):
         learn['min_freq'] = 1 if there else 2
     return TextTokenizer.train(train, **learn)
 
+
+# %% ../nbs/12_text.ipynb #text-corpus2-1
 @contextmanager
 def _spooled(train, encoding):
     "What can be read twice, and its name: the standard input goes into a file first."

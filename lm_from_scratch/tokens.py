@@ -360,6 +360,8 @@ def _files(path):
                                       ".txt or .txt.gz.")
     return found
 
+
+# %% ../nbs/24_tokens.ipynb #tokens-read2-1
 @patch
 def _read(self:TextFile, file, before):
     "The parts of one file."

@@ -158,10 +158,18 @@ case(g, 'train my.txt --out new --tokens word', 'a mistyped kind of tokens', "to
 case(g, 'train my.txt --out new --rnn lstn', 'a mistyped layer', "did you mean 'lstm'")
 case(g, 'train my.txt --out new --device gpu', 'a device that is not there', "no device 'gpu'")
 case(g, 'train my.txt --out new --epochs 1 --minutes 1', 'two budgets', 'epochs and minutes both say how long')
+case(g, 'train my.txt --out new --config run/config.json --size large', 'settings of another run and a size', '--config brings all settings: leave out --size')
+case(g, 'train my.txt --out new --params 2M --n-hidden 64', 'two widths', 'leave out --n-hidden')
+case(g, 'train my.txt --out new --tokens chars --sampled', 'an estimate that is for words', 'sampled is for words')
+case(g, 'train --resume run --encoding cp1252', 'an encoding for a run that has read its text', 'leave out encoding')
 case(g, 'train my.txt --resume run', 'a text for a run that has one', 'leave out text')
 case(g, 'train --resume run --lr .1', 'a setting that a run has already', 'leave out lr')
 case(g, 'evaluate run --cache --dynamic', 'two ways of reading', 'Name one of')
 case(g, 'evaluate run --worst 3', 'no lines to choose from', 'needs the lines of a text')
+case(g, 'evaluate run --text - --worst 3', 'lines that can be read only once', '--worst reads the text a second time')
+case(g, 'generate run one --interactive --top-k 3', 'to choose and to draw', 'leave out top_k')
+case(g, 'copying --seed 5 --seeds 2', 'one seed and several', 'leave one of them out')
+case(g, 'ladder --store --cache rows.jsonl', 'two places for the rows', 'name one of them')
 case(g, 'results lader', 'mistyped results', "did you mean 'ladder'")
 case(g, 'ladder tide', 'a mistyped rung', 'tide')
 case(g, 'claims widthh --show', 'a mistyped claim', 'widthh')
@@ -169,7 +177,7 @@ case(g, 'copying --recipes borrowy --show', 'a mistyped way of training', 'borro
 
 g = 'Numbers'
 WRONG = dict(
-    n_hidden=['0', '-3', '2.5', 'many', '999999999'], n_layers=['0', '1000'], n_emb=['0', '7'], bs=['0'], seq_len=['0'], evaluations=['0'], seed=['-1'], min_freq=['0'], max_words=['1'],
+    n_hidden=['0', '-3', '2.5', 'many', '999999999'], n_layers=['0', '1000'], n_emb=['0', '7'], bs=['0'], seq_len=['0'], evaluations=['0'], seed=['-1', '20240601123456'], min_freq=['0'], max_words=['1'],
     patience=['0'], steps=['0', '2.5'], epochs=['0', '-1', 'nan'], minutes=['0', 'inf', 'soon'], lr=['0', '-1', 'nan', 'fast'], clip=['0'], scale=['0'], wd=['-1'], alpha=['-1'], beta=['nan'],
     dropout=['1', '-.1', '50%'], drop_inputs=['1'], drop_between=['2'], drop_words=['1'], drop_weights=['-1'])
 for name, values in WRONG.items():
@@ -196,6 +204,7 @@ case(g, 'train my.txt.gz --out new', 'a packed file, cut short', 'gzip|cut short
 case(g, 'train my.txt --out new --encoding klingon', 'an unknown encoding', "no encoding 'klingon'")
 case(g, 'train texts --out new', 'a folder without a text', 'no file that ends in', folder('texts'))
 case(g, 'train texts --out new', 'two training parts', 'has 2 files for the part', both(write('texts/train1.txt', 'a'), write('texts/train2.txt', 'b')))
+case(g, 'train texts --out new', 'a folder with a folder for each part', 'has a folder for each part', both(write('texts/train/1.txt', 'a'), write('texts/test/1.txt', 'b')))
 case(g, 'train my.txt --valid gone.txt --out new', 'no such held-out part', 'no text file at gone.txt')
 case(g, 'train my.txt --valid empty.txt --out new', 'an empty held-out part', 'valid: The text is empty', write('empty.txt', ''))
 case(g, "train my.txt --out new --tokens words --eos 'two words'", 'a line end of two words', 'eos must be one word')
@@ -211,6 +220,7 @@ case(g, 'train my.txt --out run', 'a folder that holds a run', 'holds a run alre
 case(g, 'train my.txt --out letters', 'a folder that holds other things', r'holds other files \(dear.txt\)', write('letters/dear.txt', 'x'))
 case(g, 'train my.txt --out my.txt', 'a file in place of a folder', 'taken for each other')
 case(g, 'train my.txt --out my.txt/new', 'a folder in a file', 'taken for each other|cannot be written')
+case(g, 'export run --json --out letters', 'a folder that holds other things', r'holds other files \(dear.txt\)', write('letters/dear.txt', 'x'))
 case(g, 'notebooks my.txt', 'a file in place of a folder', 'taken for each other|cannot be written')
 case(g, 'course gone', 'no such folder', 'gone')
 case(g, 'train my.txt --out new --config gone.json', 'no such file of settings', 'no file at gone.json')
@@ -228,6 +238,7 @@ case(g, 'train my.txt --out new --tokens words', 'a full disk', 'the disk is ful
 case(g, 'train --resume run --steps 6', 'a full disk in the middle of saving: the old checkpoint is whole', 'the disk is full; what it held is still there', full_disk)
 
 g = 'Runs that are none'
+case(g, 'generate ~nobody_of_that_name/run', 'a home that is not there', 'nobody here has such a home folder')
 case(g, 'generate nowhere', 'nothing is there', 'no run at nowhere')
 case(g, 'generate human_numbers', 'a mistyped name', "did you mean 'human-numbers'")
 case(g, 'evaluate my.txt', 'a file', 'no run at my.txt')

@@ -284,24 +284,33 @@ BY = dict(accuracy_8xxx='right, up to 8999', nine='right, nine', valid_loss='nat
 def after_verdicts(
     rows:list=None, # Rows of a results file; `None`: those of the package
     chars=None,     # Only those on Shakespeare? `False`: only the others
-) -> pd.DataFrame:  # Text: a row a claim
+) -> pd.DataFrame:  # Text: a row a claim; on Shakespeare, a row a claim and processor
     "Judge each claim by the runs that are there."
     rows = after_rows() if rows is None else rows
     claims = [c for c in AFTER_CLAIMS
               if chars is None or c.better.startswith('chars-') == chars]
-    return pd.DataFrame([_judged(c, rows) for c in claims])
+    return pd.DataFrame([line for c in claims for line in _lines(c, rows)])
 
-def _judged(claim, rows):
+def _lines(claim, rows):
+    "A second is not the same on every processor: what is timed is judged on each."
+    kinds = {}
+    for r in rows if claim.by == 'valid_loss' else ():
+        kinds.setdefault(processor_kind(r), []).append(r)
+    if not kinds: return [_judged(claim, rows)]
+    found = [_judged(claim, some, kind) for kind,some in kinds.items()]
+    return [f for f in found if f['seeds']] or [_judged(claim, [])]
+
+
+# %% ../../nbs/39_afters.ipynb #afters-verdicts2
+def _judged(claim, rows, processor='–'):
     "One line: the difference over the seeds that both have, its interval, the verdict."
-    timed = claim.by == 'valid_loss'  # a second is not the same on every processor
-    better,worse = (
-        {(r['seed'], timed and r.get('processor')): r[claim.by]
-         for r in rows if r['recipe'] == name}
-        for name in (claim.better, claim.worse))
+    better,worse = ({r['seed']: r[claim.by] for r in rows if r['recipe'] == name}
+                    for name in (claim.better, claim.worse))
     sign = -1 if claim.by == 'valid_loss' else 1
     gains = [sign*(better[s]-worse[s]) for s in sorted(better.keys() & worse.keys())]
     found = judged(gains)
-    return {'claim': claim.text, 'by': BY[claim.by], 'seeds': len(gains),
-            'difference': as_text(found['mean'], signed=True),
+    return {'claim': claim.text, 'by': BY[claim.by], 'processor': processor,
+            'seeds': len(gains), 'difference': as_text(found['mean'], signed=True),
             '95 % interval': interval_text(found['low'], found['high']),
             'verdict': found['verdict']}
+

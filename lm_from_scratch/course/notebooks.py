@@ -848,11 +848,6 @@ class Stamps:
         say(f'{self.path} cannot be read: everything is run again.')
         return {}
 
-    def make_room(self):
-        with file_errors(self.path.parent, 'written'):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if not os.access(self.path.parent, os.W_OK): raise PermissionError
-
     def put(self, key, entry):
         from filelock import FileLock
         self.make_room()
@@ -865,6 +860,15 @@ class Stamps:
         entry = self.known.get(key)
         same = isinstance(entry, dict) and entry.get('stamp') == stamp
         return entry if same else None
+
+# %% ../../nbs/34_notebooks.ipynb #nbstamps3-2
+@patch
+def make_room(self:Stamps):
+    "A folder to write into; or it is told before anything has run."
+    with file_errors(self.path.parent, 'written'):
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.path.parent, os.W_OK): raise PermissionError
+
 
 # %% ../../nbs/34_notebooks.ipynb #nbstamp
 _with = 'torch', 'fastai', 'numpy', 'pandas', 'matplotlib'
