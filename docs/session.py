@@ -104,7 +104,8 @@ def page(kept):
     whole = sum(r['seconds'] for r in rows)
     lines = ['# A session', '> The tool, typed in a real shell: from a wheel to generated text.', '',
              f"Recorded by `python docs/session.py --store`, on {kept['machine']}, with lm_from_scratch {kept['version']} from a wheel in an empty environment (PyTorch and the other libraries, the extra `[export]` among them, were on the disk: to fetch them takes minutes); {kept['text']}, and `other.txt` is what comes after it there. "
-             f"All of it took {whole/60:.1f} minutes. The seconds behind each command are those of this machine, which had other work to do at the same time.", '', '```text']
+             f"All of it took {whole/60:.1f} minutes. The seconds behind each command are those of this machine, which had other work to do at the same time. "
+             "(A run that is at its end and goes on begins another cycle: the learning rate rises once more, and the held-out loss with it, before both fall.)", '', '```text']
     for r in rows:
         ended = '' if r['code'] == 0 else f", exit code {r['code']}"
         lines += [f"$ {r['command']}    # {r['seconds']} s{ended}", *([r['out']] if r['out'] else []), '']
