@@ -32,11 +32,14 @@ def test_what_did_not_work_is_told():
     "Each verdict that is none for us, and each remedy that is slower, from the rows themselves."
     page = appendix_pages.failed_page()
     lines = [line for line in page.splitlines() if line.startswith('| ')]
-    verdicts = [v for t in (show_claim(), after_verdicts()) for v in zip(t.claim, t.verdict)] + list(gains_table('part', 'part-none')[['training', 'helps']].itertuples(index=False))
-    assert {v for _, v in verdicts} >= {'supported', 'unclear', 'not supported'}
-    for what, verdict in verdicts:
+    claims, after = show_claim(), after_verdicts()
+    verdicts = [(c, '–', v) for c, v in zip(claims.claim, claims.verdict)] + list(zip(after.claim, after.processor, after.verdict))
+    for begins, against in (('part', 'part-none'), ('descent', 'descent-constant')):
+        verdicts += [(what, '–', helps) for what, helps in gains_table(begins, against)[['training', 'helps']].itertuples(index=False)]
+    assert {v for *_, v in verdicts} >= {'supported', 'unclear', 'not supported'}
+    for what, where, verdict in verdicts:                                            # on each processor, where it is a matter of one
         if what.startswith('−'): continue
-        told = [line for line in lines if line.startswith(f'| {what} ')]
+        told = [line for line in lines if line.startswith(f'| {what} ') and (where == '–' or f'| {where} ' in line)]
         assert bool(told) == (verdict in ('unclear', 'not supported')) and all(verdict in line for line in told), (what, told)
     assert 'rows × 4' in page and 'softmax estimated' not in page and 'nan' not in page.split()
     for link in re.findall(r'\]\(([^)#\s]+)', page): assert (APPENDIX/link).is_file(), link

