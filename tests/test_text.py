@@ -386,6 +386,7 @@ def test_a_mapped_text_in_memory(tmp_path):
     assert there.ids.dtype == torch.int64 and torch.equal(there.ids, plain.ids) and there.valid.bytes == plain.valid.bytes and there.test_ids is None
     for make in (lambda c: moving_dataloaders(c, bs=4, seq_len=8, moving=False), lambda c: nword_dataloaders(c, bs=8)):
         for (x, y), (a, b) in zip(make(there).train, make(plain).train): assert torch.equal(x, a) and torch.equal(y, b)
+    assert torch.equal(Habits(there.ids, len(there.vocab)).heads, Habits(plain.ids, len(plain.vocab)).heads)
 
 
 def test_perplexity_where_the_last_batch_has_fewer_rows():
