@@ -409,7 +409,7 @@ def _kept_files(run, folder):
         f"The folder {folder} holds other files ({min(others)}): choose another one.")
     if ours and about.get('weights') == weights_hash(run.model):
         return {k: v for k,v in about['files'].items() if k in there}
-    for name in MADE: (folder/name).unlink(missing_ok=True)  # of older weights
+    for name in MADE if ours else (): (folder/name).unlink(missing_ok=True)  # older
     return {}
 
 MADE = 'step.onnx', 'sequence.onnx', 'sequence.ts', 'step.pt2', 'models.json'

@@ -281,8 +281,8 @@ def files_of(
 
 def _files(source, encoding=None):
     "The files that are read: a folder's parts, if it has them."
-    folder = Path(source).expanduser()
-    with file_errors(folder): parts = parts_of(folder) if folder.is_dir() else {}
+    folder = Path(os.path.expanduser(source))
+    with file_errors(folder): parts = parts_of(folder) if os.path.isdir(folder) else {}
     return [*parts.values()] or TextFile(source, encoding).files
 
 def _stamp(file):

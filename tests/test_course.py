@@ -402,3 +402,9 @@ def test_variants(nbs):
     run, = run_course(nbs/'a.ipynb', variant='order', say=said.append)
     assert run.differences and not run.bad and any('add the even terms' in s for s in said)  # summed in another order: another last digit
     assert any('→' in s and s.startswith('a ') for s in said) and ran(nbs/'a.ipynb', variant='order') == [] == ran(nbs/'a.ipynb')
+
+
+def test_where_nothing_may_be_written_nothing_is_run(tmp_path, monkeypatch):
+    from lm_from_scratch.course.notebooks import Stamps
+    monkeypatch.setattr(os, 'access', lambda path, how: False)
+    with pytest.raises(LMError, match='cannot be written: no permission'): Stamps(tmp_path/'.course'/'stamps.json').make_room()

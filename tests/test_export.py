@@ -247,6 +247,13 @@ def test_a_second_export_goes_beside_the_first_one(made, tmp_path):
     assert set(export_run(run, out, page=True)) == {'models.json'} and not (out/'step.onnx').exists()
 
 
+def test_a_file_of_the_same_name_is_not_taken_away(made, tmp_path):
+    pytest.importorskip('onnxruntime', reason="NOT TESTED: exports to ONNX (onnxruntime is missing)")
+    (tmp_path/'models.json').write_text('mine')
+    export_run(made, tmp_path, onnx=True)
+    assert (tmp_path/'models.json').read_text() == 'mine'
+
+
 @pytest.mark.parametrize('there', ['README.md', 'notes.txt'])
 def test_other_files_are_left_alone(made, tmp_path, there):
     (tmp_path/there).write_text('mine')

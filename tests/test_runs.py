@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 from math import log2
 from pathlib import Path
@@ -181,6 +182,27 @@ def test_parts_of_any_ending(tmp_path):
     assert len(run.worst_lines(parts, 3)) == 3
     (parts/'wiki.train.tokens').write_text(TEXT + 'one')
     with pytest.raises(LMError, match='wiki.train.tokens has changed'): resume_run(run.folder, steps=2, device='cpu')
+
+
+def test_a_text_where_a_file_belongs(tmp_path):
+    with pytest.raises(TextFileError, match=r"^'one .*' … is a text, and no name of a file") as e: train_run(TEXT, tmp_path/'run', SMALL, device='cpu')
+    assert len(str(e.value)) < 150 and not (tmp_path/'run').exists()
+
+
+def test_what_one_process_refuses_is_no_broadcast_of_the_others(copy, monkeypatch):
+    "`Training` sends weights to all; inside of `one_for_all` a process that is refused would not be there to receive them, and all would hang."
+    class Watched(World):
+        inside = 0
+        @contextmanager
+        def one_for_all(self):
+            self.inside += 1
+            try: yield
+            finally: self.inside -= 1
+    world, seen, real = Watched(), [], runs.Training.__init__
+    def init(self, *args): seen.append(world.inside); real(self, *args)
+    monkeypatch.setattr(runs.Training, '__init__', init)
+    resume_run(copy, steps=1, device='cpu', world=world)
+    assert seen == [0]
 
 
 def test_fewer_rows_than_asked_for_shared_out():
