@@ -1,8 +1,9 @@
 """What a training loop adds to its model: epochs of Human Numbers by the lean loop and by fastai's `Learner`, in multiples of the model's own speed.
 
-*Model only* is the least that training can be: forward, loss, backward and PyTorch's fused AdamW over batches that were cut beforehand, then forward
-and loss over the held-out batches. All three do the same work, on one thread, and take turns within each round, so that whatever else the machine
-does hits all alike; what counts is the best round of each, in CPU time."""
+*Model only* is training with no loop around it: forward, loss, backward and PyTorch's fused AdamW over batches that were cut beforehand, then forward
+and loss over the held-out batches. It is no lower bound: the lean loop's one step over a flat vector costs a small model less than the fused one, and
+may put it ahead. All three train the same model on the same batches, on one thread, and take turns within each round, so that whatever else the
+machine does hits all alike; what counts is the best round of each, in CPU time."""
 import argparse
 import shlex
 import sys

@@ -284,6 +284,27 @@ def _last_figures(recorder): # nothing is recorded where the first epoch was bro
     values = recorder.values[-1] if recorder.values else [math.nan]*len(names)
     return dict(zip(names, values))
 
+# %% ../nbs/21_training.ipynb #hidden01
+def _hidden(learn):
+    "What `lean_settings` does not see: each of its rows would be trained anew for it."
+    asked,usual = learn.loss_func,CrossEntropyLossFlat()
+    parts = 'weight', 'ignore_index', 'reduction', 'label_smoothing'
+    same = asked.axis == usual.axis and asked.flatten and not asked.floatify
+    same = same and all(getattr(asked.func, p) == getattr(usual.func, p) for p in parts)
+    if not same: return "settings of the loss"
+    recorders = [cb for cb in learn.cbs if isinstance(cb, Recorder)]
+    if any(r.train_metrics or not r.valid_metrics for r in recorders):
+        return "a `Recorder` that measures other batches"
+    if sum(isinstance(cb, ActivationRegularizer) for cb in learn.cbs) > 1:
+        return "more than one `ActivationRegularizer`"
+
+def _shown(make): # makes a `Learner` that the lean loop trains alike, or refuses
+    learn = make()
+    if type(learn.loss_func) is CrossEntropyLossFlat and (what := _hidden(learn)):
+        raise LMError(f"The lean loop does not know {what}; train with "
+                      "`fit_one_cycle` (in `compare`: `lean=False`).")
+    return learn
+
 # %% ../nbs/21_training.ipynb #17bc1afd
 def compare(
     contestants:dict, # Name → function without arguments that returns a fresh `Learner`
@@ -295,6 +316,7 @@ def compare(
     "Train every contestant with every seed."
     rows = []
     for name,make in contestants.items():
+        if lean: make = partial(_shown, make)
         for seed in range(check_size('seeds', seeds)):
             rows.append(dict(name=name, **run_seed(make, seed, n_epochs, lr, lean)))
     return pd.DataFrame(rows).drop(columns='learn')

@@ -1,4 +1,5 @@
 "Running the course: what changed is run, outputs are compared or stored, and whatever goes wrong costs one line."
+import ast
 import base64
 import errno
 import io
@@ -17,6 +18,7 @@ from types import SimpleNamespace
 import nbformat
 import psutil
 import pytest
+import torch
 from conftest import ROOT, unix
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image, ImageDraw
@@ -62,7 +64,7 @@ def ran(nbs, **kwargs): return sorted(r.path.stem for r in run_course(nbs, say=l
     ('from lm_from_scratch import check as c\nc.peephole_cell(3)', '', {'check.lstm'}),
     ('from lm_from_scratch.check import peephole_cell', '', {'check.lstm'}),
     ('from lm_from_scratch.check.gru import *', '', {'check.gru'}),
-    ('not python (', '', set())])
+    ('not python (', '', set()), ('from lm_from_scratch.data import *\0', '', set()), ('-'*99999 + '1', '', set())])
 def test_imports(code, folder, needs): assert imports_of(code, 'lm_from_scratch'+folder) == needs
 
 
@@ -139,6 +141,8 @@ def test_text():
     assert compared([stream('shape (64, 16)')], [stream('shape (64, 17)')]) == [WORDS]
     assert compared([stream('[ .5, -.25]')], [stream('[ .5,  .25]')]) == [MOVED]
     assert compared([stream('a')], [stream('a', name='stderr')]) == [WORDS]
+    assert compared([stream('# .5 .6')], [stream('.3 .5 .6')]) == compared([stream('1 #')], [stream('# 1')]) == [WORDS]  # a # is no number
+    assert compared([stream('# .5')], [stream('# .51')]) == [NEAR]
 
 
 def test_tables():
@@ -155,12 +159,32 @@ def test_outputs_missing_or_added():
 
 
 def test_pictures():
-    curve = [(0, 290, 200, 60, 399, 40)]
-    assert compared([picture(*curve)], [picture(*curve)]) == []
-    assert compared([picture(*curve)], [picture((0, 290, 200, 60, 399, 48))]) == [NEAR]
-    assert compared([picture(*curve)], [picture((0, 290, 200, 200, 399, 190), (0, 0, 399, 299), (0, 299, 399, 0))]) == [MOVED]
-    assert compared([picture(*curve)], [picture(*curve, size=(400, 200))]) == [MOVED]
-    assert compared([picture(*curve)], [picture(*curve, size=(404, 301))])[0][1] is False    # a letter more in a label
+    curve, frame = (0, 290, 200, 60, 399, 40), (2, 2, 2, 297, 397, 297, 397, 2, 2, 2)
+    shown = [picture(curve, frame)]
+    assert compared(shown, [picture(curve, frame)]) == []
+    assert compared(shown, [picture((0, 290, 200, 60, 399, 48), frame)]) == [NEAR]
+    assert compared(shown, [picture((0, 290, 200, 200, 399, 190), frame)]) == [MOVED]
+    assert compared(shown, [picture(frame)]) == compared([picture(frame)], shown) == [MOVED] # the curve is gone
+    assert compared(shown, [picture()]) == [MOVED] and compared([picture()], [picture(size=(401, 300))]) == []
+    assert compared(shown, [picture(curve, frame, size=(400, 200))]) == [MOVED]
+    assert compared(shown, [picture(curve, frame, size=(404, 301))]) in ([], [NEAR])     # a letter more in a label
+
+
+def test_a_curve_may_not_be_gone():
+    "Of what matplotlib draws, axes and labels are much and a thin curve is little."
+    import matplotlib.pyplot as plt
+    def drawn(*curves):
+        fig, ax = plt.subplots(figsize=(6, 3.5))
+        for c in curves: ax.plot(c)
+        ax.set(xlim=(0, 99), ylim=(0, 3), xlabel='batch', ylabel='loss', title='A title')
+        data = io.BytesIO()
+        fig.savefig(data, format='png')
+        plt.close(fig)
+        return [new_output('display_data', {'image/png': base64.b64encode(data.getvalue()).decode()})]
+    falls = [.5 + 2*.97**k for k in range(99)]
+    lower, near = [.7*y for y in falls], [y + .05 for y in falls]
+    assert compared(drawn(falls), drawn()) == compared(drawn(falls, lower), drawn(falls)) == compared(drawn(), drawn(lower)) == [MOVED]
+    assert compared(drawn(falls, lower), drawn(near, lower)) in ([], [NEAR])
 
 
 def test_directives():
@@ -273,6 +297,62 @@ def test_a_full_disk_loses_nothing(nbs, monkeypatch):
     assert os.listdir(nbs.parent/'.course') == []
 
 
+def test_a_full_disk_stops_no_comparison(nbs, monkeypatch):
+    ran(nbs, store=True)
+    for name in 'ab': write(nbs/f'{name}.ipynb', new_code_cell('print(2)', outputs=[stream('2\n')]))
+    known = (nbs.parent/'.course/stamps.json').read_text()
+    def full(fd): raise OSError(errno.ENOSPC, "No space left on device")
+    said = []
+    with monkeypatch.context() as m:
+        m.setattr(notebooks.os, 'fsync', full)
+        runs = run_course(nbs, say=said.append)
+    assert len(runs) == 2 and all(r.bad and 'the disk is full' in r.error for r in runs)
+    assert sum('FAILED' in s and 'stamps.json' in s for s in said) == 2 and (nbs.parent/'.course/stamps.json').read_text() == known
+    assert ran(nbs) == ['a', 'b'] and ran(nbs) == []
+
+
+def test_a_lock_that_cannot_be_taken_is_told(tmp_path, monkeypatch):
+    import filelock
+    def full(self): raise OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(filelock.FileLock, '_acquire', full)
+    with pytest.raises(LMError, match=r's\.json cannot be written: the disk is full'): Stamps(tmp_path/'s.json').put('a', {})
+
+
+def test_a_notebook_that_is_whole_again_when_it_is_run(nbs, monkeypatch):
+    write(nbs/'a.ipynb', 'x = 1')
+    whole = (nbs/'a.ipynb').read_bytes()
+    (nbs/'a.ipynb').write_text('half')
+    def repaired(path, *args):
+        path.write_bytes(whole)
+        return run_notebook(path, *args)
+    monkeypatch.setattr(notebooks, 'run_notebook', repaired)
+    run, = run_course(nbs/'a.ipynb', say=lambda s: None)
+    assert not run.bad and ran(nbs/'a.ipynb') == ['a'] and ran(nbs/'a.ipynb') == []      # what it was at first is not known: once more
+
+
+def test_whoever_breaks_off_finds_no_kernel(nbs, monkeypatch):
+    killed = []
+    monkeypatch.setattr(notebooks.Kernels, 'kill', lambda self: killed.append(True))
+    def say(line):
+        if line.startswith('a '): raise BrokenPipeError
+    with pytest.raises(BrokenPipeError): run_course(nbs/'a.ipynb', say=say)
+    assert killed
+
+
+def test_kernels_that_end_while_they_are_killed(monkeypatch):
+    "One that ends by itself changes the list of those that live."
+    kernels, ended = Kernels(), []
+    class Manager: provisioner = None
+    for _ in range(3): kernels.add(Manager(), SimpleNamespace(_cleanup_kernel=None))
+    managers = list(kernels.live)
+    def end(process):
+        kernels.drop(managers[len(ended)])
+        ended.append(process)
+    monkeypatch.setattr(notebooks, '_end', end)
+    kernels.kill()
+    assert len(ended) == 3 and kernels.live == {}
+
+
 def test_a_notebook_that_was_changed_meanwhile_is_not_overwritten(nbs):
     write(nbs/'a.ipynb', f"open({str(nbs/'a.ipynb')!r}, 'a').write(' ')")
     assert 'changed while it ran' in run_course(nbs/'a.ipynb', say=lambda s: None, store=True)[0].error
@@ -299,6 +379,24 @@ def test_a_fault_costs_its_own_line(nbs, tmp_path):
     assert not runs['a'].bad and not runs['b'].bad and len(runs) == 10 + POSIX
     assert nbformat.read(nbs/'c.ipynb', 4).cells[0].outputs == []
     assert any('ZeroDivisionError' in s and 'Traceback' in s for s in said) and sorted(ran(nbs, timeout=3)) == sorted(set(runs) - {'a', 'b'})
+
+
+def test_a_damaged_notebook_stops_no_other(nbs):
+    cut = picture((0, 0, 9, 9))
+    cut.data['image/png'] = cut.data['image/png'][:60]
+    shows = 'from IPython.display import display\nfrom PIL import Image\ndisplay(Image.new("RGB", (400, 300)))'
+    write(nbs/'c.ipynb', new_code_cell(shows, outputs=[cut]))
+    for name,key in dict(d='source', e='outputs').items():
+        nb = json.loads((nbs/'a.ipynb').read_text())
+        del nb['cells'][0][key]
+        (nbs/f'{name}.ipynb').write_text(json.dumps(nb))
+    write(nbs/'f.ipynb', 'x = 1\0')
+    said = []
+    runs = {r.path.stem: r for r in run_course(nbs, say=said.append)}
+    for name,why in dict(c='cannot be compared: ', d="is no notebook: cell 0: 'source' is a required property",
+                         e="is no notebook: cell 0: 'outputs' is a required property", f='SyntaxError in cell 0').items():
+        assert runs[name].error.startswith(why) and sum(s.startswith(f'{name} ') and 'FAILED' in s for s in said) == 1, runs[name].error
+    assert len(runs) == 6 and not runs['a'].error and not runs['b'].error and ran(nbs) == ['a', 'c', 'd', 'e', 'f']
 
 
 def test_no_notebooks(tmp_path):
@@ -337,7 +435,7 @@ def gone(kernels, seconds):
 def test_stopped(started, sig, late, nbs):
     proc,kernels = started
     first = proc.stdout.readline() + (proc.stdout.readline() if late else '')            # it has begun; a notebook is finished
-    time.sleep(random.uniform(0, 2))
+    time.sleep(random.uniform(0, 1))
     begun = time.monotonic()
     proc.send_signal(sig)
     said = first + proc.communicate(timeout=60)[0]
@@ -391,10 +489,37 @@ def test_the_clock_is_the_processors(nbs):
     assert slept < .4 < .5 < worked and worked <= run.seconds < 10
 
 
-def test_variants(nbs):
-    write(nbs/'a.ipynb', new_code_cell('import os\nos.environ.get("OMP_NUM_THREADS"), os.environ.get("MKL_CBWR"), os.environ.get("ATEN_CPU_CAPABILITY")'))
-    seen = {v: run_notebook(nbs/'a.ipynb', variant=VARIANTS[v]).nb.cells[0].outputs[0].data['text/plain'] for v in ('plain', 'old', 'threads')}
-    assert seen == dict(plain="('1', None, 'default')", old="('1', 'COMPATIBLE', None)", threads="('2', None, None)")
+ASKED = """
+import os, subprocess, sys, torch
+env = [os.environ.get(k) for k in ('OMP_NUM_THREADS', 'MKL_CBWR', 'ATEN_CPU_CAPABILITY')]
+env, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()"""
+PRODUCT = """
+run = [sys.executable, '-c', 'import torch; torch.ones(9, 9) @ torch.ones(9, 9)']
+'CNR:COMPATIBLE' in subprocess.run(run, env=dict(os.environ, MKL_VERBOSE='1'), capture_output=True, text=True).stdout"""
+
+
+def test_variants(nbs, monkeypatch):
+    "What the kernel has been told, and what torch makes of it."
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    write(nbs/'a.ipynb', ASKED, PRODUCT)
+    usual, seen = torch.backends.cpu.get_cpu_capability(), {}
+    for v in ('plain', 'old', 'threads'):
+        if v == 'threads': write(nbs/'a.ipynb', ASKED)
+        cells = run_notebook(nbs/'a.ipynb', variant=VARIANTS[v]).nb.cells
+        seen[v] = [ast.literal_eval(c.outputs[0].data['text/plain']) for c in cells]
+    has_mkl = torch.backends.mkl.is_available()                                          # elsewhere products are another library's
+    assert seen == dict(plain=[(['1', None, 'default'], 'DEFAULT', 1), False], old=[(['1', 'COMPATIBLE', None], usual, 1), has_mkl],
+                        threads=[(['2', None, None], usual, 2)])
+
+
+def test_a_variant_that_does_not_work_is_told(nbs):
+    for first,why in {'1/0': 'ZeroDivisionError before its first cell', 'import os; os._exit(1)': 'its kernel died before its first cell'}.items():
+        run = run_notebook(nbs/'a.ipynb', variant=Variant('broken', '', {}, first))
+        assert run.error == why and run.bad and run.cells == []
+    assert [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE and 'ipykernel' in ' '.join(p.cmdline())] == []
+
+
+def test_other_orders_of_a_sum(nbs):
     code = 'import torch', 'torch.manual_seed(0)\nx = torch.randn(9, 65)\n(torch.nn.functional.linear(x, torch.randn(9, 65))).double().sum().item()'
     write(nbs/'a.ipynb', *code)
     said = []
@@ -408,3 +533,34 @@ def test_where_nothing_may_be_written_nothing_is_run(tmp_path, monkeypatch):
     from lm_from_scratch.course.notebooks import Stamps
     monkeypatch.setattr(os, 'access', lambda path, how: False)
     with pytest.raises(LMError, match='cannot be written: no permission'): Stamps(tmp_path/'.course'/'stamps.json').make_room()
+
+
+def test_what_is_calculated_otherwise_is_run_again(nbs, monkeypatch):
+    ran(nbs/'a.ipynb', store=True)
+    with monkeypatch.context() as m:
+        m.setenv('ATEN_CPU_CAPABILITY', 'default')
+        assert ran(nbs/'a.ipynb') == ['a'] and ran(nbs/'a.ipynb') == []
+    assert ran(nbs/'a.ipynb') == ['a'] and ran(nbs/'a.ipynb') == []
+    nb = nbformat.read(nbs/'a.ipynb', 4)
+    def stamp(variant=None): return notebooks._stamp(nb, variant)
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    stamps = {stamp(), *map(stamp, VARIANTS.values()), stamp(Variant('order', '', {}, 'x = 1'))}
+    assert len(stamps) == 6
+    for name,value in dict(MKL_CBWR='AVX2', ONEDNN_MAX_CPU_ISA='AVX2', OMP_NUM_THREADS='3', LANG='C').items():
+        with monkeypatch.context() as m:
+            m.setenv(name, value)
+            assert (stamp() in stamps) == (name == 'LANG'), name
+    monkeypatch.setattr(notebooks, '_processor', lambda: ['another'])
+    assert stamp() not in stamps
+
+
+def test_what_is_told_of_a_processor(tmp_path):
+    def told(text):
+        (tmp_path/'cpuinfo').write_text(text)
+        notebooks._processor.cache_clear()
+        return notebooks._processor(tmp_path/'cpuinfo')[1:]
+    assert told('processor\t: 0\nmodel name\t: A\nflags\t\t: avx2\ncpu MHz\t: 9\n\nmodel name\t: A\nflags\t\t: avx2\n') == ['flags\t\t: avx2', 'model name\t: A']
+    (tmp_path/'cpuinfo').unlink()
+    notebooks._processor.cache_clear()
+    assert len(notebooks._processor(tmp_path/'cpuinfo')) == 2
+    notebooks._processor.cache_clear()

@@ -6,14 +6,18 @@ import pytest
 import torch
 from fastai.basics import SGD, Learner, set_seed
 from fastai.callback.all import GradientClip, SaveModelCallback
+from fastai.learner import Recorder
+from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import Perplexity, accuracy
 
 from lm_from_scratch.copying import ForgetState, MovingDL, borrow, moving_dataloaders, trade_before, trade_words
-from lm_from_scratch.course.experiments import load_results
+from lm_from_scratch.course.copies import COPY_RECIPES
+from lm_from_scratch.course.experiments import learner_of, load_results
 from lm_from_scratch.course.ladder import LADDER
 from lm_from_scratch.data import Corpus, human_numbers, lm_dataloaders, number_words
 from lm_from_scratch.errors import InvalidSize, LMError
 from lm_from_scratch.multilayer import LanguageModel
+from lm_from_scratch.regularization import ActivationRegularizer
 from lm_from_scratch.training import *
 from lm_from_scratch.training import batches_of, lean_fit
 from lm_from_scratch.weight_tying import LMTextLearner
@@ -51,9 +55,16 @@ def test_every_rung(rung):
     same(lambda: lm_learner(dls, rung.model(len(SHORT.vocab)), **settings), 2, rung.lr)
 
 
+BRIEF = Corpus(SHORT.ids[:6000], SHORT.vocab)
+
+
+@pytest.mark.parametrize('recipe', [r for r in COPY_RECIPES.values() if r.how is None], ids=lambda r: r.name)
+def test_every_way_of_training_of_chapter_10(recipe): same(lambda: learner_of(recipe, BRIEF), 2, recipe.lr)
+
+
 @pytest.mark.parametrize('how', [None, borrow, trade_before, trade_words])
 @pytest.mark.parametrize('forget', [0, .3])
-def test_every_way_of_training_of_chapter_10(how, forget):
+def test_rows_that_move_are_rewritten_and_forget(how, forget):
     def make():
         dls = moving_dataloaders(SHORT, how=how)
         model = LanguageModel(len(SHORT.vocab), 32, 2, 'lstm', p=.4, tie_weights=True)
@@ -132,6 +143,25 @@ def test_afterwards_it_is_an_ordinary_learner(tmp_path):
 def test_what_it_does_not_know(make, message):
     learn = make(lm_dataloaders(SHORT, bs=8))
     with pytest.raises(LMError, match=f'does not know {message}.*lean=False'): lean_fit(learn, 1, 1e-2)
+
+
+@pytest.mark.parametrize('make, message', [
+    (lambda dls: Learner(dls, model(), loss_func=CrossEntropyLossFlat(label_smoothing=.1)), 'settings of the loss'),
+    (lambda dls: Learner(dls, model(), loss_func=CrossEntropyLossFlat(weight=torch.ones(len(SHORT.vocab)))), 'settings of the loss'),
+    (lambda dls: Learner(dls, model(), loss_func=CrossEntropyLossFlat(ignore_index=0)), 'settings of the loss'),
+    (lambda dls: lm_learner(dls, model(), cbs=Recorder(train_metrics=True)), 'a `Recorder` that measures other batches'),
+    (lambda dls: lm_learner(dls, model(), 1., cbs=ActivationRegularizer(2.)), 'more than one `ActivationRegularizer`'),
+])
+def test_what_settings_hide_from_it_compare_refuses(make, message):
+    dls = lm_dataloaders(Corpus(SHORT.ids[:100], SHORT.vocab), bs=4, seq_len=4)
+    with pytest.raises(LMError, match=f'does not know {message}.*lean=False'): compare({'a': lambda: make(dls)}, 1, 1e-2, 1)
+
+
+def test_compare_asks_the_lean_loop_alone():
+    dls = lm_dataloaders(Corpus(SHORT.ids[:100], SHORT.vocab), bs=4, seq_len=4)
+    def make(): return lm_learner(dls, model(), 1., cbs=ActivationRegularizer(2.))
+    assert len(compare({'a': make}, 1, 1e-2, 1, lean=False)) == 1
+    assert len(compare({'a': lambda: lm_learner(dls, model(), 1.)}, 1, 1e-2, 1)) == 1
 
 
 def test_refuses_frozen_and_used_learners():

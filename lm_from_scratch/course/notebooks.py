@@ -13,8 +13,8 @@ __all__ = ['TOLERANCE', 'OTHER_ORDER', 'VARIANTS', 'imports_of', 'sources_of', '
            'contents', 'address', 'repository']
 
 # %% ../../nbs/34_notebooks.ipynb #0e4f1bc0
-import ast,asyncio,base64,copy,hashlib,html,io,json,os,re,shutil,signal,sys
-import tempfile,threading
+import ast,asyncio,base64,copy,hashlib,html,io,json,os,platform,re,shutil,signal
+import sys,tempfile,threading
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -72,7 +72,7 @@ def _parse(
     "Python's own view of a piece of code."
     plain = re.sub(r'^\s*[%!].*$', 'pass', code, flags=re.M)
     try: return ast.parse(plain)
-    except SyntaxError: return ast.parse('')
+    except Exception: return ast.parse('')  # a zero in it, ten thousand brackets
 
 # %% ../../nbs/34_notebooks.ipynb #nbimports2
 def imports_of(
@@ -277,9 +277,8 @@ def picture_of(
 def picture_differs(
     stored:str, # Base64 of a picture
     here:str,   # Of another one
-) -> float:     # A share of its area; 1 where the sizes differ by more than a tenth
-    "How much of a picture is another one."
-    import numpy as np
+) -> float:     # A share of the ink; 1 where the sizes differ by more than a tenth
+    "How much of what two pictures show is not in the other one, there or beside it."
     from PIL import Image
     if stored == here: return 0.
     read = lambda s: Image.open(io.BytesIO(base64.b64decode(s))).convert('RGBA')
@@ -290,9 +289,25 @@ def picture_differs(
     greys = []
     for p in pictures:
         ground = Image.new('RGBA', p.size, 'white')
-        flat = Image.alpha_composite(ground, p).convert('L').resize(squares, Image.BOX)
-        greys.append(np.asarray(flat).astype(float))
-    return float((abs(greys[0] - greys[1]) > 12).mean())
+        flat = Image.alpha_composite(ground, p).convert('L')
+        greys.append(flat.resize(squares, Image.BOX))
+    found = [_only_in(*greys), _only_in(*greys[::-1])]
+    alone,ink = map(sum, zip(*found))
+    return alone/ink if ink else 0.
+
+# %% ../../nbs/34_notebooks.ipynb #nbpicture4
+def _only_in(
+    one,   # A picture of greys, a pixel for each square
+    other, # Another one of that size
+) -> tuple: # Squares of ink that are not like what is around there; squares of ink
+    "What one picture shows and another one does not."
+    import numpy as np
+    from PIL.ImageFilter import MaxFilter, MinFilter
+    shades = [one, other.filter(MinFilter(3)), other.filter(MaxFilter(3))]
+    grey,dark,light = (np.asarray(s).astype(int) for s in shades)
+    ink = grey < 255-12
+    alone = ink & ((grey < dark-12) | (grey > light+12))
+    return int(alone.sum()), int(ink.sum())
 
 # %% ../../nbs/34_notebooks.ipynb #nbcells2
 @dataclass(frozen=True)
@@ -338,8 +353,8 @@ def first_line(source):
 def _words_of(
     text:str, # What an output says
 ) -> str:
-    "A text with its numbers taken out."
-    return re.sub(r' *# *', ' # ', _number.sub('#', text)).strip()
+    "A text with '\\0' where its numbers were: a `#` may stand there by itself."
+    return re.sub(' *\0 *', ' \0 ', _number.sub('\0', text)).strip()
 
 def _numbers_of(
     text:str, # What an output says
@@ -354,8 +369,9 @@ def same_words(
 ) -> bool:
     "Are two texts the same, figures apart?"
     if _words_of(stored) != _words_of(here): return False
-    pairs = zip(_numbers_of(stored), _numbers_of(here))
-    return all(a.value == b.value for a,b in pairs if a.whole and b.whole)
+    old,new = _numbers_of(stored),_numbers_of(here)
+    if len(old) != len(new): return False
+    return all(a.value == b.value for a,b in zip(old, new) if a.whole and b.whole)
 
 def _other_line(
     stored:str, # What an output said
@@ -611,8 +627,8 @@ class Kernels:
 
     def kill(self):
         import atexit
-        with self.lock: self.stopped = True
-        for manager,client in self.live.items():
+        with self.lock: self.stopped,live = True,list(self.live.items())
+        for manager,client in live:
             atexit.unregister(client._cleanup_kernel)
             _end(getattr(manager.provisioner, 'process', None))
 
@@ -663,17 +679,21 @@ def read_notebook(
 ) -> tuple: # The notebook, and the file's bytes
     "A notebook from its file; one sentence if it is none."
     import nbformat
+    from nbformat.reader import reads
     try:
         text = Path(path).read_bytes()
         if not text.strip(): raise ValueError("the file is empty")
         if marks := _merge_marks(text): raise ValueError(marks)
-        nb = nbformat.reads(text.decode('utf-8'), 4)
+        nb = nbformat.convert(reads(text.decode('utf-8')), 4)
+        nbformat.validate(nb)                  # nbformat.reads would only log it
         n = sum(c.cell_type == 'code' for c in nb.cells)
     except OSError as e:
         raise TextFileError(f"cannot be read: {e.strerror or e}") from e
     except Exception as e:
         why = str(e).splitlines()[0][:120] if str(e) else type(e).__name__
-        raise TextFileError(f"is no notebook: {why}") from e
+        at = re.search(r"^On instance\['cells'\]\[(\d+)\]", str(e), re.M)
+        at = f"cell {at[1]}: " if at else ''
+        raise TextFileError(f"is no notebook: {at}{why}") from e
     if not n: raise TextFileError("has no cells of code")
     return nb,text
 
@@ -734,10 +754,10 @@ def _execute(
     manager = AsyncKernelManager(kernel_name='python3', log=_silent())
     clock = _Clock(manager)
     client = _client(run, timeout, manager, clock)
-    client.on_notebook_start = _first(variant, client)
     kernels.add(manager, client)
     async def work():
         async with client.async_setup_kernel(cleanup_kc=True, env=_env(variant)):
+            await _first(variant, client, exceptions)
             await client.async_execute(cleanup_kc=False)
             run.cells,clock.cells = clock.cells,[]
             if then: await then(_asking(client))
@@ -789,11 +809,15 @@ def _silent():
     log.addHandler(logging.NullHandler())
     return log
 
-def _first(variant, client):
-    "A hook that runs the code of a variant before the first cell."
-    def hook(notebook):
-        if variant and variant.first: client.kc.execute(variant.first, silent=True)
-    return hook
+async def _first(variant, client, exceptions):
+    "Run the code of a variant before the first cell; an error there is one."
+    from nbformat.v4 import new_code_cell
+    if not variant or not variant.first: return
+    cell = new_code_cell(variant.first)
+    asked = client.kc.execute(cell.source, silent=True)
+    said = (await client.async_wait_for_reply(asked, cell))['content']
+    if said['status'] != 'ok':
+        raise exceptions.CellExecutionError.from_cell_and_msg(cell, said)
 
 # %% ../../nbs/34_notebooks.ipynb #nbwhy2
 _colour = re.compile(r'\x1b\[[\d;]*m')
@@ -851,7 +875,8 @@ class Stamps:
     def put(self, key, entry):
         from filelock import FileLock
         self.make_room()
-        with FileLock(self.path.with_suffix('.lock')):
+        lock = FileLock(self.path.with_suffix('.lock'))
+        with file_errors(self.path, 'written'), lock:
             self.known = self.read(lambda line: None) | {key: entry}
             write_whole(self.path, json.dumps(self.known, indent=1), self.path.parent)
 
@@ -870,16 +895,30 @@ def make_room(self:Stamps):
         if not os.access(self.path.parent, os.W_OK): raise PermissionError
 
 
+# %% ../../nbs/34_notebooks.ipynb #nbchip
+_settings = re.compile('(ATEN|MKL|ONEDNN|DNNL|OMP|KMP|GOMP|OPENBLAS)_')
+_told = re.compile(r'(?:model name|flags|Features|CPU part)\s*:.*')
+
+@lru_cache(maxsize=None)
+def _processor(path='/proc/cpuinfo'):
+    "What is told of the processor."
+    try: told = set(_told.findall(Path(path).read_text(encoding='utf-8')))
+    except OSError: told = {platform.processor()}
+    return [platform.machine(), *sorted(told)]
+
 # %% ../../nbs/34_notebooks.ipynb #nbstamp
 _with = 'torch', 'fastai', 'numpy', 'pandas', 'matplotlib'
 
 def _stamp(
-    nb, # A notebook
+    nb,           # A notebook
+    variant=None, # A `Variant`, or None
 ) -> str:
-    "Fingerprint of a notebook as it stands: code, outputs, versions of what it needs."
+    "Fingerprint of a notebook as it stands, and of what it is calculated with."
     versions = [sys.version.split()[0], *map(version, _with)]
+    env = {k:v for k,v in _env(variant).items() if _settings.match(k)}
+    way = [versions, _processor(), env, variant.first if variant else '']
     outputs = [c.get('outputs') for c in nb.cells]
-    return fingerprint(nb, json.dumps([versions, outputs], sort_keys=True))
+    return fingerprint(nb, json.dumps([way, outputs], sort_keys=True))
 
 # %% ../../nbs/34_notebooks.ipynb #nbjudge2
 def judge(
@@ -889,6 +928,8 @@ def judge(
     if run.error: return
     try: run.differences = compare(run.stored, run.nb)
     except LMError as e: run.error = str(e)
+    except Exception as e:                     # such as a stored picture cut short
+        run.error = f'cannot be compared: {type(e).__name__}: {e}'
     if run.moved or run.words or run.marked:
         try: run.lost = lost_sentences(run.path, reconciled(run.stored, run.nb))
         except Exception as e:
@@ -1070,10 +1111,10 @@ def _run_all(
     try:
         for run in _as_they_come(one, todo, jobs): runs.append(course.finish(run))
     except KeyboardInterrupt:
-        kernels.kill()
         course.say(f'Stopped after {len(runs)} of {len(todo)} notebooks. What is '
                    'finished counts; the same command goes on from there.')
         raise
+    finally: kernels.kill()
 
 # %% ../../nbs/34_notebooks.ipynb #nbcourse2
 @dataclass
@@ -1096,8 +1137,9 @@ class Course:
 
     def unchanged(self, path, force):
         "Has this notebook run well as it stands? Then say so."
-        try: stamp = self.begun[self.key(path)] = _stamp(read_notebook(path)[0])
-        except LMError: return False
+        try: stamp = _stamp(read_notebook(path)[0], self.variant)
+        except Exception: return False  # its run says why
+        self.begun[self.key(path)] = stamp
         entry = self.stamps.get(self.key(path), stamp)
         if force or not entry or (self.stores and not entry['same']): return False
         moved = entry['moved'] and f'; when it ran, {entry["moved"]} cells had moved'
@@ -1108,16 +1150,22 @@ class Course:
 @patch
 def finish(self:Course, run:Run):
     "Compare or store a run, remember it if it is good, and say so."
-    if self.stores: store(run, self.home)
-    else: judge(run)
-    if not run.bad:
-        stamp = _stamp(run.nb) if self.stores else self.begun[self.key(run.path)]
-        same = self.stores or not run.differences
-        entry = dict(stamp=stamp, same=same, moved=len(run.moved))
-        self.stamps.put(self.key(run.path), entry)
+    try:
+        if self.stores: store(run, self.home)
+        else: judge(run)
+        if not run.bad: self.remember(run)
+    except Exception as e:          # it is this notebook's; the others go on
+        run.error = str(e) if isinstance(e, LMError) else f'{type(e).__name__}: {e}'
     verdict = _verdict(run, self.stores)
     self.say(f'{_name(run.path):<24} {run.seconds:6.1f} s  {verdict}')
     return run
+
+@patch
+def remember(self:Course, run:Run):
+    "Put down that a notebook ran well, as it was when it was looked at."
+    key,same = self.key(run.path),self.stores or not run.differences
+    stamp = _stamp(run.nb, self.variant) if self.stores else self.begun.get(key)
+    if stamp: self.stamps.put(key, dict(stamp=stamp, same=same, moved=len(run.moved)))
 
 # %% ../../nbs/34_notebooks.ipynb #bfa0d13a
 def contents(
