@@ -3,6 +3,7 @@ import ast
 import json
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
@@ -90,13 +91,16 @@ def imports(folder):
 def _imported(module, file, known):
     package = [PACKAGE, *(module.split('.') if file.name == '__init__.py' else module.split('.')[:-1])]
     package = [p for p in package if p]
-    for node in ast.walk(ast.parse(file.read_text(encoding='utf-8'))):
-        for dots, name in _named(node):
-            if name == UNKNOWN: yield UNKNOWN; continue
-            path = [*package[:len(package)+1-dots], *name.split('.')] if dots else name.split('.')
-            if path[0] != PACKAGE: continue
-            while '.'.join(path[1:]) not in known: path.pop()  # a name in a module: the module
-            yield '.'.join(path[1:])
+    for dots, name in _named_in(file.read_text(encoding='utf-8')):
+        if name == UNKNOWN: yield UNKNOWN; continue
+        path = [*package[:len(package)+1-dots], *name.split('.')] if dots else name.split('.')
+        if path[0] != PACKAGE: continue
+        while '.'.join(path[1:]) not in known: path.pop()  # a name in a module: the module
+        yield '.'.join(path[1:])
+
+
+@cache # by the text, so that copies of a house are read once
+def _named_in(text): return [found for node in ast.walk(ast.parse(text)) for found in _named(node)]
 
 
 def _named(node):

@@ -1,10 +1,12 @@
 "What every test relies on: one thread, the repository's root, no notebook folder in the way."
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
+import nbformat  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
@@ -21,6 +23,12 @@ from browser import axe, browser  # noqa: E402,F401
 
 @pytest.fixture
 def root(): return ROOT
+
+
+@cache
+def notebook(path):
+    "A notebook of this repository, read and validated once for all that look at it; whoever changes it reads one of his own."
+    return nbformat.read(path, 4)
 
 
 unix = pytest.mark.skipif(not hasattr(os, 'killpg'), reason="NOT TESTED: what needs the signals and processes of Unix")

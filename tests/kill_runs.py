@@ -84,8 +84,10 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--kills', type=int, default=50)
     p.add_argument('--seed', type=int, default=0)
+    p.add_argument('--steps', type=int, default=SETTINGS['steps'], help="of a training, judged ten steps apart")
     p.add_argument('--store', action='store_true', help="write the count to tests/kill_runs.json")
     args = p.parse_args()
+    SETTINGS.update(steps=args.steps, evaluations=max(1, args.steps//10))
     dice, done, trainings = random.Random(args.seed), 0, 0
     with tempfile.TemporaryDirectory() as home:
         home = Path(home)

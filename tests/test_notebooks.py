@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import pytest
-from conftest import ROOT
+from conftest import ROOT, notebook
 from exercises import chapters, exercises
 from student import Student
 
@@ -42,21 +42,21 @@ class TestForm:
         before = nbformat.writes(nb)
         assert nbformat.writes(normalise(nb)) == before, "not clean: make export, make course STORE=1"
 
-    def test_title(self, path): assert re.match(r'# .+\n+> .+', nbformat.read(path, 4).cells[0].source)
+    def test_title(self, path): assert re.match(r'# .+\n+> .+', notebook(path).cells[0].source)
 
     def test_no_error_stored(self, path):
-        assert not [o for c in nbformat.read(path, 4).cells for o in c.get('outputs', []) if o.output_type == 'error']
+        assert not [o for c in notebook(path).cells for o in c.get('outputs', []) if o.output_type == 'error']
 
     def test_imports_stand_alone(self, path):
         "The documentation step runs any cell with an import, so nothing else may stand in it."
-        for c in nbformat.read(path, 4).cells:
+        for c in notebook(path).cells:
             if c.cell_type != 'code' or re.match(r'^%|#\| eval: false', c.source): continue
             body = ast.parse(re.sub(r'^%.*$', '', c.source, flags=re.M)).body
             kinds = {isinstance(n, (ast.Import, ast.ImportFrom)) for n in body}
             if '#| eval: false' not in c.source: assert len(kinds) < 2 or not c.source.lstrip().startswith('#| export'), c.source
 
     def test_pictures_have_alt_text_and_exist(self, path):
-        for c in nbformat.read(path, 4).cells:
+        for c in notebook(path).cells:
             if c.cell_type == 'markdown':
                 for alt,file in re.findall(r'!\[(.*?)\]\((.*?)\)', c.source, re.S):
                     assert len(alt) > 20 and (path.parent/file).is_file(), file

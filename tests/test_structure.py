@@ -5,10 +5,9 @@ import subprocess
 import sys
 from functools import cache
 
-import nbformat
 import pytest
 import rooms
-from conftest import ROOT
+from conftest import ROOT, notebook
 
 PACKAGE = ROOT/rooms.PACKAGE
 NOTEBOOKS = sorted((ROOT/'nbs').glob('*.ipynb')) + sorted((ROOT/'nbs/solutions').glob('*.ipynb'))
@@ -112,16 +111,16 @@ def name(path): return path.relative_to(ROOT/'nbs').with_suffix('').as_posix()
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=name)
 class TestLines:
     def test_code_fits(self, path):
-        assert not [f'{c.id}: {s}' for c in nbformat.read(path, 4).cells for s in code_of(c) if len(s) > WIDTH]
+        assert not [f'{c.id}: {s}' for c in notebook(path).cells for s in code_of(c) if len(s) > WIDTH]
 
     def test_printed_text_fits(self, path):
-        assert not [f'{c.id}: {s}' for c in nbformat.read(path, 4).cells for s in printed(c) if len(s) > WIDTH]
+        assert not [f'{c.id}: {s}' for c in notebook(path).cells for s in printed(c) if len(s) > WIDTH]
 
     def test_no_cell_is_long(self, path):
-        counted = {c.id: len([s for s in code_of(c) if s.strip() and not s.lstrip().startswith('#')]) for c in nbformat.read(path, 4).cells}
+        counted = {c.id: len([s for s in code_of(c) if s.strip() and not s.lstrip().startswith('#')]) for c in notebook(path).cells}
         assert not {i: n for i, n in counted.items() if n > LONGEST and i not in LONG_CELLS}
 
 
 def test_no_exception_without_need():
-    counted = {c.id: len(code_of(c)) for p in NOTEBOOKS for c in nbformat.read(p, 4).cells}
+    counted = {c.id: len(code_of(c)) for p in NOTEBOOKS for c in notebook(p).cells}
     assert not [i for i in LONG_CELLS if counted.get(i, 0) <= LONGEST]

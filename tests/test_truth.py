@@ -19,9 +19,17 @@ def texts(markdown): return [f.text for f in truth.figures(truth.prose(markdown)
 def test_every_figure_has_a_source_and_no_table_is_stale(path): assert not truth.unsourced(path) and not truth.stale(path)
 
 
-def test_main_is_content(capsys):
-    assert truth.main() == 0
+def test_main_is_content(monkeypatch, capsys):
+    "Of two pages, and what is listed for them: each page is read above."
+    assert {e['page'] for e in truth.register()} <= set(map(truth.page_name, PAGES))
+    two = [p for p in PAGES if truth.page_name(p) in ('02_state', 'errata')]
+    mine = tuple(e for e in truth.register() if e['page'] in map(truth.page_name, two))
+    monkeypatch.setattr(truth, 'pages', lambda: two)
+    monkeypatch.setattr(truth, 'register', lambda: mine)
+    assert len(two) == 2 and mine and truth.main() == 0
     assert 'each with a source' in capsys.readouterr().out
+    monkeypatch.setattr(truth, 'register', lambda: (*mine, dict(page='99_page', figure='.123', paper='nobody')))
+    assert truth.main() == 1 and "names a page '99_page', which does not exist" in capsys.readouterr().out
 
 
 def test_what_is_a_figure():
@@ -86,5 +94,4 @@ def test_other_results_make_tables_stale(tmp_path, monkeypatch):
         for r in rows[:40]: r.update({k: r[k] + .1 for k in ('accuracy', 'accuracy_8xxx', 'cold', 'ratio', 'valid_loss', 'valid_perplexity') if isinstance(r.get(k), float)})
         experiments.save_results(rows, tmp_path/f'course/results/{name}.jsonl')
     monkeypatch.setattr(experiments, 'find_spec', lambda name: SimpleNamespace(origin=tmp_path/'__init__.py'))
-    found = {p.stem for p in PAGES if truth.stale(p)}
-    assert {'index', '31_ladder', '32_claims', '04_multilayer', '05_lstm', '33_copies', '12_text', '38_texts', '14_after', '39_afters'} <= found
+    for name in ('index', '31_ladder', '32_claims', '04_multilayer', '05_lstm', '33_copies', '12_text', '38_texts', '14_after', '39_afters'): assert truth.stale(ROOT/f'nbs/{name}.ipynb'), name
