@@ -28,7 +28,7 @@ from torch.autograd.profiler import record_function
 from torch.profiler import ProfilerActivity, profile
 
 from lm_from_scratch.awd import BFloat16Decoder, SampledDecoder
-from lm_from_scratch.course.experiments import load_rows, processor, results_file, save_results, versions
+from lm_from_scratch.course.experiments import change_results, processor, results_file, versions
 from lm_from_scratch.fast_lstm import FastLSTM
 from lm_from_scratch.lstm import FusedLSTMCell
 from lm_from_scratch.multilayer import LanguageModel, Recurrent
@@ -262,9 +262,9 @@ def main():
             rows.append(dict(part=part, **row, cores=os.cpu_count(), load=round(os.getloadavg()[0], 1), processor=processor(), **versions(), command=command))
             print(part, {k: v for k, v in row.items()}, 'load', rows[-1]['load'], flush=True)
     if not args.store: return
-    file = results_file('scale_speed')
-    old = [r for r in load_rows(file) if (r['part'], r['processor']) not in {(part, processor()) for part in args.parts}] if file.is_file() else []
-    save_results(sorted(old + rows, key=lambda r: PARTS.index(r['part'])), file)
+    new = {(part, processor()) for part in args.parts}
+    def merged(old): return sorted([r for r in old if (r['part'], r['processor']) not in new] + rows, key=lambda r: PARTS.index(r['part']))
+    change_results(results_file('scale_speed'), merged)
 
 
 if __name__ == '__main__': main()

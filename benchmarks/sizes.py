@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from lm_from_scratch.course.experiments import load_rows, processor, results_file, save_results, versions
+from lm_from_scratch.course.experiments import change_results, processor, results_file, versions
 from lm_from_scratch.runs import train_run
 from lm_from_scratch.settings import SIZES
 
@@ -68,8 +68,8 @@ def main():
     if not args.store: return
     file, of = results_file('sizes'), lambda r: (r['size'], r['seconds'], r.get('seed', 0))
     new = {of(r) for r in rows}
-    old = [r for r in load_rows(file) if of(r) not in new] if file.is_file() else []
-    save_results(sorted(old + rows, key=lambda r: ([*SIZES].index(r['size']), r['seconds'], r.get('seed', 0))), file)
+    def merged(old): return sorted([r for r in old if of(r) not in new] + rows, key=lambda r: ([*SIZES].index(r['size']), r['seconds'], r.get('seed', 0)))
+    change_results(file, merged)
 
 
 if __name__ == '__main__': main()

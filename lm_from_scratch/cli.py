@@ -11,7 +11,9 @@ __all__ = ['app', 'TEMPERATURE', 'GET_COURSE', 'NAME', 'ladder', 'claims', 'copy
 # %% ../nbs/29_cli.ipynb #863f09e8
 import os
 import signal
+import socket
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 import typer
@@ -35,7 +37,10 @@ def _print_table(table, title):
     Console().print(t)
 
 # %% ../nbs/29_cli.ipynb #c07911b8
-def _end_at_once(number, frame):
+_ending = threading.Lock()
+
+def _end_at_once(number, frame=None):
+    if not _ending.acquire(blocking=False): return   # it is being said already
     shown = b'\x1b[?25h' if os.isatty(2) else b''  # the cursor, which a bar may hide
     os.write(2, shown + b'\nStopped.\n')
     os._exit(128+number)
@@ -43,8 +48,18 @@ def _end_at_once(number, frame):
 _from_shell = []   # `main` says so; who calls us from Python keeps the signals
 
 def _may_end_at_once():
-    if not _from_shell: return
+    "Ctrl-C ends us, also in the middle of a long call of another library."
     for s in (signal.SIGINT, signal.SIGTERM): signal.signal(s, _end_at_once)
+    ears,mouth = socket.socketpair()   # Python runs a handler only between its steps
+    for end in (ears, mouth): end.setblocking(end is ears)
+    signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+    if hasattr(os, 'register_at_fork'):   # what a child is told is its own matter
+        os.register_at_fork(after_in_child=partial(signal.set_wakeup_fd, -1))
+    threading.Thread(target=_listen, args=(ears, mouth), daemon=True).start()
+
+def _listen(ears, mouth):
+    while said := ears.recv(1):
+        if signal.getsignal(said[0]) is _end_at_once: _end_at_once(said[0])
 
 def _leave(code):
     "End now: Python would take leave of PyTorch first, which takes its time."
@@ -90,11 +105,12 @@ def _end(well):
     if not well: raise typer.Exit(1)
 
 # %% ../nbs/29_cli.ipynb #cli-rows-to-show
-def _rows_to_show(where):
-    from lm_from_scratch.course.experiments import load_results
+def _ladder_to_show(where):
+    from lm_from_scratch.course import experiments, ladder
     from lm_from_scratch.errors import LMError
-    found = load_results(where)
-    if len(found): return found
+    import pandas as pd
+    rows = experiments.stored_rows(ladder.ladder_rows, where)
+    if rows: return pd.DataFrame(rows)
     raise LMError(f"There is no row in {where} yet: train, or leave it out.")
 
 
@@ -103,19 +119,18 @@ _Rungs = Annotated[Optional[list[str]], typer.Argument(
     help="Rungs to train, by name; all of them if none is named.")]
 _RungSeeds = Annotated[int, typer.Option(help="Runs of each rung, seeds 0, 1, …")]
 _Output = Annotated[Optional[Path], typer.Option(
-    help="Write the results here, one JSON line a run.")]
+    help="Write the results here, one JSON line a run; go on with what is there.")]
 
 @app.command()
 def ladder(names:_Rungs=None, seeds:_RungSeeds=5, jobs:_Jobs=2, output:_Output=None,
            cache:_Cache=None, store:_Store=False, show:_Show=False):
     "Train the models on Human Numbers with several seeds, and print how they compare."
-    _may_end_at_once()
     from lm_from_scratch.course import experiments, ladder
     names = list(dict.fromkeys(names or []))   # nobody twice
     rungs = [ladder.find_recipe(n) for n in names] or ladder.LADDER
     title = "Accuracy on the held-out Human Numbers"
     if show:
-        results = _rows_to_show(cache or output or 'ladder')
+        results = _ladder_to_show(cache or output)
         results = results[results.recipe.isin([r.name for r in rungs])]
         return _print_table(ladder.ladder_table(results), title)
     file = _file('ladder', store, cache)
@@ -129,10 +144,14 @@ def ladder(names:_Rungs=None, seeds:_RungSeeds=5, jobs:_Jobs=2, output:_Output=N
 def _train_ladder(rungs, names, seeds, jobs, output, file):
     from lm_from_scratch.course.experiments import append_rows, save_results
     from lm_from_scratch.course.ladder import run_ladder
+    from lm_from_scratch.errors import LMError
     import pandas as pd
+    if output and file and output.resolve() == file.resolve(): raise LMError(
+        f"--output writes {output} anew, and the rows are kept there: leave it out.")
     if output: append_rows([], output)   # can it be written? Better asked now
     said = ['ladder', *names, f'--seeds {seeds}']
-    rows,well = _train(run_ladder, [r.name for r in rungs], seeds, jobs, said, file)
+    names,kept = [r.name for r in rungs],file or output   # no row waits for the last
+    rows,well = _train(run_ladder, names, seeds, jobs, said, kept)
     if output: save_results(rows, output)
     return pd.DataFrame(rows), well
 
@@ -148,7 +167,6 @@ _ClaimSeeds = Annotated[int, typer.Option(
 def claims(names:_Claims=None, seeds:_ClaimSeeds=5, jobs:_Jobs=2, cache:_Cache=None,
            store:_Store=False, show:_Show=False):
     "Train both sides of each claim with several seeds, and print a verdict for each."
-    _may_end_at_once()
     from lm_from_scratch.course import claims, experiments
     import pandas as pd
     judged = [c for n in names or [None] for c in claims.find_claims(n)]
@@ -178,7 +196,6 @@ _Seed = Annotated[Optional[int], typer.Option(help="Run this one seed instead.")
 def copying(recipes:_Ways=None, seeds:_WaySeeds=3, seed:_Seed=None, jobs:_Jobs=2,
             cache:_Cache=None, store:_Store=False, show:_Show=False):
     "Train the tied LSTM to copy what it never saw, and count how far it counts."
-    _may_end_at_once()
     from lm_from_scratch.course import copies, experiments
     names = [copies.find_copy_recipe(n).name for n in recipes or copies.COPY_RECIPES]
     well,file = True,_file('copying', store, cache)
@@ -189,7 +206,7 @@ def copying(recipes:_Ways=None, seeds:_WaySeeds=3, seed:_Seed=None, jobs:_Jobs=2
     table = copies.copying_table(rows).drop(columns=['8xxx', '9xxx', 'after 10'])
     _print_table(table, "Held-out Human Numbers, read cold and warm; "
                         "right numbers after 8100")
-    if any(r['test_time'] for r in rows):
+    if any(r.get('test_time') for r in rows):
         _print_table(copies.adapted_table(rows),
                      "The same models, adapting while they read")
     _end(well)
@@ -233,7 +250,6 @@ def course(
     variant: _Variant = None,
 ):
     "Run the notebooks that changed, and compare what they show with what is stored."
-    _may_end_at_once()
     _need_course()
     from lm_from_scratch.course.notebooks import Stopped, VARIANTS, run_course
     names = list(VARIANTS) if 'all' in (variant or []) else variant or [None]
@@ -435,7 +451,6 @@ def train(text:_Text=None, out:_Out=None, resume:_Resume=None, valid:_Valid=None
           device:_Device=None, threads:_Threads=None, quiet:_Quiet=False,
           json:_Json=False, **settings):
     "Train a language model on a text; the folder --out keeps all of it."
-    _may_end_at_once()
     from lm_from_scratch.scale import join
     _one_width(params, settings)
     world = join()   # alone, unless torchrun or accelerate has started more of us
@@ -503,7 +518,6 @@ def evaluate(run:_Run, text:_Other=None, part:_Part=None, cache:_Cache2=False,
              dynamic:_Dynamic=False, worst:_Worst=None, encoding:_Encoding=None,
              device:_Device=None, threads:_Threads=None, json:_Json=False):
     "Score every token once: nats, perplexity, bits a byte."
-    _may_end_at_once()
     from lm_from_scratch.errors import LMError, check_size
     if cache and dynamic: raise LMError("Name one of --cache and --dynamic.")
     if worst is not None and text is None: raise LMError(
@@ -570,7 +584,6 @@ def generate(run:_Run, prompt:_Prompts=None, words:_Words=50,
              seed:_DrawSeed=None, stop:_Stop=None, logprobs:_Logs=False,
              interactive:_Inter=False, device:_Device=None, threads:_Threads=None):
     "Continue a text."
-    _may_end_at_once()
     texts = [sys.stdin.read() if t == '-' else t for t in prompt or ['']]
     _use(threads)
     from lm_from_scratch.runs import load_run
@@ -698,7 +711,6 @@ def export(run:_Run, onnx:_ToOnnx=False, torchscript:_ToScript=False,
            program:_ToProgram=False, json:_ToJson=False, full:_Full=False,
            out:_ExportOut=None):
     "Write a run for other programs; each file is compared with the run first."
-    _may_end_at_once()
     from lm_from_scratch.export import export_run
     files = export_run(run, out, onnx, torchscript, program, json, full)
     folder = Path(run)/'export' if out is None else out
@@ -719,7 +731,6 @@ _Page = Annotated[Optional[Path], typer.Option(
 @app.command(epilog="For example:  lm-from-scratch play run --html run.html")
 def play(run:_Run, port:_Port=None, no_browser:_NoBrowser=False, html:_Page=None):
     "Show a run in the browser: what it expects next, and what goes on inside."
-    _may_end_at_once()
     from lm_from_scratch.errors import LMError
     if html is not None and (port is not None or no_browser): raise LMError(
         "--html writes a file and serves nothing: leave out --port and --no-browser.")
@@ -770,7 +781,7 @@ def _pictures(text):
 def notebooks(folder:Annotated[Path, typer.Argument(
         help="Where they go; what is there already stays as it is.")]):
     "Copy the course into a folder: chapters, solutions, pictures."
-    from lm_from_scratch.errors import LMError, file_errors
+    from lm_from_scratch.errors import LMError, file_errors, write_whole
     files,folder,kept = _course_files(),folder.expanduser(),0
     if not files: raise LMError("The course is not in this package; build it again.")
     for to,file in files.items():
@@ -779,7 +790,7 @@ def notebooks(folder:Annotated[Path, typer.Argument(
         with file_errors(path, 'written'):
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists(): kept += path.read_bytes() != data
-            else: path.write_bytes(data)
+            else: write_whole(path, data)   # what is there is never half of it
     n = sum(f.suffix == '.ipynb' for f in files)
     print(f"{n} notebooks are in {folder}.")
     if kept: print(f"Files that were there and differ stay as they are: {kept}.")
@@ -830,4 +841,5 @@ def main():
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='replace')
     _from_shell.append(True)
+    _may_end_at_once()
     sys.exit(answer())

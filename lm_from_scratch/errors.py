@@ -6,7 +6,7 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/errors.html.md"""
 
 # %% auto #0
 __all__ = ['LMError', 'EmptyText', 'CorpusTooSmall', 'InvalidSize', 'UnknownWord', 'UnknownId', 'TextFileError', 'check_size',
-           'check_number', 'check_share', 'file_errors', 'write_whole']
+           'check_seed', 'check_number', 'check_share', 'file_errors', 'write_whole']
 
 # %% ../nbs/20_errors.ipynb #36673df0
 import errno
@@ -40,10 +40,28 @@ def check_size(
     least:int=1, # Smallest value that makes sense
 ) -> int:        # The same value, known to be a whole number
     "Return `value` if it is a whole number of at least `least`; else raise an error."
-    whole = hasattr(value, '__index__') and not isinstance(value, bool)
-    if not whole or int(value) != value or value < least: raise InvalidSize(
-        f"{name} must be a whole number of at least {least}, not {value!r}.")
-    return int(value)
+    try: # an array has `__index__`, too, and refuses if it holds several numbers
+        whole = hasattr(value, '__index__') and not isinstance(value, bool)
+        if whole and int(value) == value and value >= least: return int(value)
+    except (TypeError, ValueError, RuntimeError): pass
+    raise InvalidSize(
+        f"{name} must be a whole number of at least {least}, not {_said(value)}.")
+
+def _said(value): # in one line, and of a length that a sentence can bear
+    try: said = ' '.join(repr(value).split())
+    except ValueError: return 'a number of thousands of digits'  # Python writes none
+    return said if len(said) < 200 else f'{said[:100]}…'
+
+
+# %% ../nbs/20_errors.ipynb #seed0002
+def check_seed(
+    value,       # What the user typed
+    name='seed', # What the seed is called where the user typed it
+) -> int:        # The same value, known to be a seed
+    "Return `value` if it is a whole number from 0 to 2**63-1; else raise an error."
+    if (seed := check_size(name, value, 0)) < 2**63: return seed
+    raise InvalidSize(f"{name} must be at most {2**63-1:,}, not {_said(value)}.")
+
 
 # %% ../nbs/20_errors.ipynb #number01
 def check_number(
@@ -60,11 +78,13 @@ def check_number(
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     holds = {'at least': lambda v: value >= v, 'above': lambda v: value > v,
              'at most': lambda v: value <= v, 'below': lambda v: value < v}
-    if number and math.isfinite(value):
-        inside = all(holds[words](limit) for words,limit in limits.items())
-        if inside: return float(value)
+    with suppress(OverflowError): # a whole number may be too large for a float
+        if number and math.isfinite(value):
+            inside = all(holds[words](limit) for words,limit in limits.items())
+            if inside: return float(value)
     wanted = ' and '.join(f'{words} {limit}' for words,limit in limits.items())
-    raise InvalidSize(f"{name} must be {wanted or 'a finite number'}, not {value!r}.")
+    wanted = wanted or 'a finite number'
+    raise InvalidSize(f"{name} must be {wanted}, not {_said(value)}.")
 
 # %% ../nbs/20_errors.ipynb #47d3870d
 def check_share(

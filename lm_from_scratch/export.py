@@ -389,16 +389,17 @@ def export_run(
     if onnx: onnx_packages()
     run = load_run(run.folder if isinstance(run, Run) else run, 'cpu')
     folder = run.folder/'export' if out is None else Path(out).expanduser()
-    p,files = plain(run.model),_kept_files(run, folder)
+    p = plain(run.model)
+    files,older = _kept_files(run, folder)
     for name,write in WRITERS.items():
         if asked[name]: files |= write(run, p, folder)
     if page: files['models.json'] = {}
     if page: write_json(folder/'models.json', page_data(run, full))
-    return _write_beside(run, p, folder, files)
+    return _write_beside(run, p, folder, files, older)
 
 # %% ../nbs/40_export.ipynb #exp-all-2
 def _kept_files(run, folder):
-    "What an earlier export of the same weights has written there; no other folder's."
+    "What an earlier export has written there: of the same weights; names of others."
     with file_errors(folder, 'written'):
         folder.mkdir(parents=True, exist_ok=True)
         there = [f.name for f in folder.iterdir()]
@@ -408,9 +409,8 @@ def _kept_files(run, folder):
     if others and not ours: raise LMError(
         f"The folder {folder} holds other files ({min(others)}): choose another one.")
     if ours and about.get('weights') == weights_hash(run.model):
-        return {k: v for k,v in about['files'].items() if k in there}
-    for name in MADE if ours else (): (folder/name).unlink(missing_ok=True)  # older
-    return {}
+        return {k: v for k,v in about['files'].items() if k in there}, set()
+    return {}, set(MADE if ours else ())
 
 MADE = 'step.onnx', 'sequence.onnx', 'sequence.ts', 'step.pt2', 'models.json'
 
@@ -423,9 +423,11 @@ def weights_hash(model) -> str:
         sha.update(name.encode() + t.detach().cpu().contiguous().numpy().tobytes())
     return sha.hexdigest()
 
-def _write_beside(run, p, folder, files):
+def _write_beside(run, p, folder, files, older):
     about = about_export(run, p, files)
-    write_json(folder/'export.json', about)
     run.vocab.save(folder/'tokenizer.json')
     write_whole(folder/'README.md', export_readme(run, about).encode())
+    write_json(folder/'export.json', about)   # the last: it tells of all the others
+    with file_errors(folder, 'written'):
+        for name in older - files.keys(): (folder/name).unlink(missing_ok=True)
     return files

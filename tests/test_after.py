@@ -10,9 +10,9 @@ from torch import nn
 
 from lm_from_scratch.after import *
 from lm_from_scratch.copying import ForgetState, cache_guesses, scores_of
-from lm_from_scratch.course import afters
+from lm_from_scratch.course import afters, experiments
 from lm_from_scratch.course.afters import *
-from lm_from_scratch.course.experiments import belongs, load_results, load_rows, results_file, stamp_of
+from lm_from_scratch.course.experiments import RunsFailed, belongs, load_results, load_rows, results_file, stamp_of
 from lm_from_scratch.course.ladder import LADDER
 from lm_from_scratch.data import Corpus, human_numbers, lm_dataloaders
 from lm_from_scratch.errors import InvalidSize, LMError
@@ -379,6 +379,17 @@ def test_rows_of_the_texts_are_those_of_the_same_seeds_and_processor(monkeypatch
     monkeypatch.setattr(afters, 'rows_of_recipes', lambda path, recipes: mine)
     monkeypatch.setattr(afters, 'text_rows', lambda: theirs)
     assert after_rows() == [*mine, dict(recipe='chars-180', seed=2, processor='B')]
+
+
+def test_all_seeds_are_one_plan(monkeypatch):
+    "Seed by seed; one that fails does not keep the others from being tried, and all are counted together."
+    asked = []
+    def runs(pool, tasks, stopped):
+        for r, seed in tasks: asked.append((r.name, seed)); yield (r, seed), 'no luck'
+    monkeypatch.setattr(experiments._Pool, 'runs', runs)
+    with pytest.raises(RunsFailed, match='4 of 4 runs failed'): run_afters(['lstm', 'gpt'], 2)
+    assert asked == [('lstm', 0), ('gpt', 0), ('lstm', 1), ('gpt', 1)]
+    with pytest.raises(InvalidSize, match='seeds must be'): run_afters(['lstm'], 0)
 
 
 def test_recipes_cost_what_they_say():

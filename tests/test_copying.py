@@ -324,3 +324,10 @@ def test_tables():
     t = copying_table()
     assert isinstance(t, pd.DataFrame) and {'training', 'cold', '8xxx', '9xxx', 'warm'} <= set(t)
     assert copying_table([]).empty
+
+def test_strange_rows_stand_in_no_table(tmp_path):
+    cache = tmp_path/'c.jsonl'
+    experiments.append_rows([dict(recipe='classic', seed=0), dict(recipe='origin', seed=0, test_time='', cold=.5), dict(a=1)], cache)
+    out = CliRunner().invoke(app, ['copying', '--show', '--cache', str(cache)], env={'COLUMNS': '160', 'NO_COLOR': '1', 'TERM': 'dumb'})
+    assert not out.exit_code and 'a random origin' in out.output and 'chapter 9' not in out.output
+    for table in (copying_table, adapted_table): assert len(table(copying_rows(cache))) == (table is copying_table)

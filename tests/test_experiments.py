@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -98,10 +98,13 @@ def edited(module, what):
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
+unchanged = cache(code_of) # of a recipe, as its modules are
+
+
 def stale_after(module, *changes, recipes=ALL):
     "Names of the recipes that become stale when something in a module changes."
     module = f'lm_from_scratch.{module}'
-    return {r.name for what in changes for source in [edited(module, what)] for r in recipes if code_of(r, {module: source}) != code_of(r)}
+    return {r.name for what in changes for source in [edited(module, what)] for r in recipes if code_of(r, {module: source}) != unchanged(r)}
 
 
 def names(*lists): return {r.name for rs in lists for r in rs}
@@ -146,7 +149,7 @@ def rewritten(source):
 def test_what_is_written_for_readers_does_not_count():
     "All modules at once, rewritten without changing a thing: no recipe notices."
     sources = {m: rewritten(p.read_text(encoding='utf-8')) for m, p in PACKAGE.items()}
-    assert [r.name for r in ALL if code_of(r, sources) != code_of(r)] == []
+    assert [r.name for r in ALL if code_of(r, sources) != unchanged(r)] == []
 
 
 SAMPLE = '''
@@ -212,6 +215,44 @@ def test_code_outside_of_the_package_is_followed(tmp_path, monkeypatch):
     assert code_of(recipe('lambda', half)) != code_of(recipe('lambda', right))
 
 
+@pytest.mark.parametrize('i, code', enumerate([
+    'from PACK.helper import f\ndef measure(learn, recipe): return dict(a=f())',
+    'def measure(learn, recipe):\n    from PACK.helper import f\n    return dict(a=f())',
+    'def measure(learn, recipe):\n    from PACK.helper import f as g\n    return dict(a=g())',
+    'def measure(learn, recipe):\n    from PACK import helper\n    return dict(a=helper.f())',
+    'import PACK.helper\ndef measure(learn, recipe): return dict(a=PACK.helper.f())',
+    'import PACK.helper as h\ndef measure(learn, recipe): return dict(a=h.f())',
+    'def measure(learn, recipe):\n    import PACK.helper\n    return dict(a=PACK.helper.f())',
+    'import PACK\ndef measure(learn, recipe): return dict(a=PACK.helper.f())',
+    'import PACK\ndef measure(learn, recipe): return dict(a=PACK.again())',
+    'import PACK.deep.er\ndef measure(learn, recipe): return dict(a=PACK.deep.er.f())',
+    'import PACK.deep.er\ndef measure(learn, recipe): return dict(a=PACK.helper.f())']))
+def test_code_is_followed_however_it_is_imported(tmp_path, monkeypatch, i, code):
+    "At the top or inside of a function, by its name, by the name of its module, or by that of a package."
+    monkeypatch.syspath_prepend(tmp_path)
+    pack, helper = f'own_pack{i}', 'def f(): return 1\ndef unused(): return 2\n'
+    for name, text in (('__init__', 'from . import helper\nfrom .helper import f as again\n'), ('helper', helper), ('deep/__init__', ''), ('deep/er', 'from ..helper import f\n')):
+        (tmp_path/pack/name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path/pack/f'{name}.py').write_text(text)
+    (tmp_path/f'own_recipe{i}.py').write_text(code.replace('PACK', pack))
+    own = importlib.import_module(f'own_recipe{i}')
+    def stamp(text): return code_of(recipe('own', own.measure), {f'{pack}.helper': text})
+    first = code_of(recipe('own', own.measure))                # perhaps nobody has imported the helper yet
+    assert (f'{pack}.helper', 'f') in reached(recipe('own', own.measure))
+    assert stamp(helper) == first == stamp(helper.replace('return 2', 'return 3')) != stamp(helper.replace('return 1', 'return 3'))
+    assert own.measure(None, None) == dict(a=1)
+    experiments._parsed.cache_clear()
+    assert stamp(helper) == first                              # as in another process, where it has been imported
+
+
+def test_libraries_are_not_imported_to_be_read(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path/'own_lazy.py').write_text('def measure(learn, recipe):\n    import wsgiref.util, no_such_thing.below\n    from xmlrpc import client\n    return client.x(wsgiref.util.y)')
+    own = importlib.import_module('own_lazy')
+    assert [at for at in reached(recipe('own', own.measure)) if at[0] == 'own_lazy'] == [('own_lazy', 'measure')]
+    assert not {'wsgiref', 'wsgiref.util', 'xmlrpc.client'} & set(sys.modules)
+
+
 # ---- rows
 
 def test_a_row_says_where_it_comes_from():
@@ -255,7 +296,9 @@ def test_what_is_no_number_is_null(tmp_path):
     assert json.loads((tmp_path/'r.jsonl').read_text(), parse_constant=pytest.fail) == dict(recipe='a', seed=0, loss=None, more=[None])
 
 
-@pytest.mark.parametrize('line', [b'{"recipe": "qui', b'# A language model', b'\xff\xfe\x00', b'[1, 2]', b'"a"', b'3'])
+@pytest.mark.parametrize('line', [b'{"recipe": "qui', b'# A language model', b'\xff\xfe\x00', b'[1, 2]', b'"a"', b'3',
+                                  b'[' * 100_000, b'{"recipe": ["x"], "seed": 0}', b'{"recipe": "a", "seed": 0, "part": []}', b'{"recipe": "a", "seed": 0, "part": 1}',
+                                  b'{"recipe": "a", "seed": {}}', b'{"recipe": "a"}', b'{"recipe": "a", "seed": true}', b'{"recipe": "a", "seed": 0, "test_time": []}'])
 def test_a_torn_or_foreign_line_costs_itself(tmp_path, line, capsys):
     path = tmp_path/'r.jsonl'
     path.write_bytes(b'{"recipe": "a", "seed": 0}\n' + line + b'\n{"recipe": "a", "seed": 1}\n')
@@ -264,6 +307,21 @@ def test_a_torn_or_foreign_line_costs_itself(tmp_path, line, capsys):
     assert said == [f'{path}, line 2 is no row of results: left aside.']
     append_rows([dict(recipe='a', seed=2)], path)
     assert line in path.read_bytes().split(b'\n')
+
+
+def test_rows_of_another_store_need_no_recipe(tmp_path):
+    rows = [dict(size='small', seed=[1]), dict(part='world', processor='x'), dict(recipe='a', seed=0, part=None), dict(recipe='a', seed=0, part=[1, 2])]
+    append_rows(rows, tmp_path/'r.jsonl')
+    assert load_rows(tmp_path/'r.jsonl') == rows and len(load_results(tmp_path/'r.jsonl')) == 4 and fresh_runs(rows, [recipe('a')]) == {}
+
+
+@pytest.mark.parametrize('rows', [ladder.ladder_rows, claims.claims_rows, copies.copying_rows])
+def test_a_foreign_line_is_told_once(tmp_path, capsys, rows):
+    path = tmp_path/'r.jsonl'
+    path.write_text('torn\n{"a": 1}\n')
+    assert stored_rows(rows, path) == []
+    assert capsys.readouterr().err == f'{path}, line 1 is no row of results: left aside.\n'
+    with pytest.raises(TextFileError, match='no results file'): stored_rows(rows, tmp_path/'x.jsonl')
 
 
 def test_a_torn_end_takes_nothing_with_it(tmp_path):
@@ -288,6 +346,20 @@ def test_writers_lose_nothing(tmp_path):
     for w in writers: w.start()
     for w in writers: w.join()
     assert sorted((r['recipe'], r['seed']) for r in load_rows(path)) == [(f'w{i}', k) for i in range(4) for k in range(20)]
+
+
+def _changer(path, i):
+    for k in range(10): change_results(path, lambda rows: [*rows, dict(recipe=f'w{i}', seed=k, text='x'*3000)])
+
+
+@unix
+def test_changes_lose_nothing(tmp_path):
+    "What is read, changed and written again, by several at once."
+    path, fork = tmp_path/'r.jsonl', get_context('fork')
+    writers = [fork.Process(target=_changer, args=(path, i)) for i in range(4)]
+    for w in writers: w.start()
+    for w in writers: w.join()
+    assert sorted((r['recipe'], r['seed']) for r in load_rows(path)) == [(f'w{i}', k) for i in range(4) for k in range(10)]
 
 
 class Full:
@@ -394,6 +466,19 @@ def test_half_a_run_is_no_run(after_a_run):
     assert set(fresh_runs(rows[1:], [good])) == {('list', 1)} and set(fresh_runs(rows[:-1], [good])) == {('list', 0)}
 
 
+def test_seed_by_seed(tmp_path, monkeypatch):
+    "The order of the seeds, then of the recipes; what fails costs itself, and no later seed."
+    asked, r = [], {n: recipe(n) for n in 'ab'}
+    def runs(pool, tasks, stopped):
+        for one, s in tasks:
+            asked.append((one.name, s))
+            yield (one, s), 'no luck' if asked == [('a', 2)] else [row_of(one, s)]
+    monkeypatch.setattr(experiments._Pool, 'runs', runs)
+    with pytest.raises(RunsFailed, match='1 of 4 runs failed') as e: run_recipes(r.values(), [2, 1], 1, cache=tmp_path/'r.jsonl', by_seed=True)
+    assert asked == [('a', 2), ('b', 2), ('a', 1), ('b', 1)] and [(x['recipe'], x['seed']) for x in e.value.rows] == asked[1:]
+    assert [(x['recipe'], x['seed']) for x in run_recipes(r.values(), [2, 1], 1, cache=tmp_path/'r.jsonl', by_seed=True)] == asked[:4] and asked[4:] == [('a', 2)]
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it(tmp_path, number):
     "The first run is stored, the second is in the middle of something: it is not waited for, and no process is left."
@@ -409,6 +494,7 @@ def test_a_signal_ends_it(tmp_path, number):
 def test_seeds_and_jobs_are_checked(tmp_path):
     for seeds in ([-1], [True], ['1'], [.5]):
         with pytest.raises(InvalidSize, match='seed must be a whole number of at least 0'): run_recipes([recipe('a')], seeds)
+    with pytest.raises(InvalidSize, match='seed must be at most'): run_recipes([recipe('a')], [10**20])
     with pytest.raises(InvalidSize, match='jobs must be'): run_recipes([recipe('a')], [0], 0)
     with pytest.raises(TextFileError, match='cannot be written'): run_recipes([recipe('a')], [0], cache=tmp_path)
 

@@ -1,4 +1,5 @@
 "Exports: every kind of model as plain matrices, run by onnxruntime, TorchScript, torch.export and the page, equal to the run itself."
+import errno
 import json
 import shutil
 import subprocess
@@ -245,6 +246,23 @@ def test_a_second_export_goes_beside_the_first_one(made, tmp_path):
     with torch.no_grad(): model.h_o.bias.add_(1.)
     runs.write_tensors(run/'model.safetensors', runs.weights_of(model), dict(step=1, valid_loss=1.))
     assert set(export_run(run, out, page=True)) == {'models.json'} and not (out/'step.onnx').exists()
+
+
+def test_old_files_stay_until_the_new_ones_are_there(made, tmp_path, monkeypatch):
+    "The disk is full in the middle of an export of other weights: what was there is still there, and told as it was."
+    run, out = tmp_path/'run', tmp_path/'out'
+    shutil.copytree(made.folder, run)
+    export_run(run, out, page=True)
+    model = load_run(run, 'cpu').model
+    with torch.no_grad(): model.h_o.bias.add_(1.)
+    runs.write_tensors(run/'model.safetensors', runs.weights_of(model), dict(step=1, valid_loss=1.))
+    before = {f.name: f.read_bytes() for f in out.iterdir()}
+    def full(*args): raise OSError(errno.ENOSPC, 'full')
+    with monkeypatch.context() as m:
+        m.setattr('os.fsync', full)
+        with pytest.raises(LMError, match='the disk is full; what it held is still there'): export_run(run, out, torchscript=True)
+    assert {f.name: f.read_bytes() for f in out.iterdir()} == before
+    assert set(export_run(run, out, torchscript=True)) == {'sequence.ts'} and not (out/'models.json').exists()
 
 
 def test_a_file_of_the_same_name_is_not_taken_away(made, tmp_path):

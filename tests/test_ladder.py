@@ -1,4 +1,5 @@
 "The ladder: what is stored belongs to the recipes, and reaches what it must."
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -82,6 +83,25 @@ def test_show_shows_the_file_that_is_named(tmp_path):
     assert isinstance(typed('--show', '--cache', tmp_path/'none.jsonl').exception, TextFileError)
 
 
+def test_show_shows_no_row_of_other_settings(tmp_path):
+    "As `claims` and `copying`: a row that carries the name, and was made in another way, is no rung."
+    other = {**stamp_of(find_recipe('lstm2'))['settings'], 'lr': 1.}
+    append_rows([stored('nword', 0), stored('lstm2', 0, settings=other)], tmp_path/'c.jsonl')
+    out = typed('--show', '--cache', tmp_path/'c.jsonl').output
+    assert 'three words' in out and 'LSTM' not in out
+
+
+def test_show_leaves_strange_rows_aside(tmp_path):
+    cache = tmp_path/'c.jsonl'
+    append_rows([dict(a=1), dict(recipe='nword', seed=0)], cache)
+    assert 'There is no row in' in str(typed('--show', '--cache', cache).exception)
+    append_rows([stored('lstm2', 0)], cache)
+    out = typed('--show', '--cache', cache).output
+    assert 'two-layer LSTM' in out and 'three words' not in out
+    for rows in ([], [dict(a=1)]): assert ladder_table(pd.DataFrame(rows)).empty
+    assert ladder_table(pd.DataFrame([dict(recipe='nword', seed=0)])).ours.tolist() == ['–']
+
+
 def test_names_stay_on_a_narrow_terminal():
     for columns in ('50', '60'): assert 'nword' in typed('--show', COLUMNS=columns).output or 'three words' in typed('--show', COLUMNS=columns).output
 
@@ -102,6 +122,32 @@ def test_trained_here_is_trained_here(tmp_path, monkeypatch):
 def test_where_nothing_can_be_written_nothing_is_trained(tmp_path, monkeypatch):
     monkeypatch.setattr(experiments._Pool, 'runs', lambda *args: pytest.fail('trained'))
     for option in ('--cache', '--output'): assert isinstance(typed('nword', option, tmp_path).exception, TextFileError)
+
+
+def test_output_has_each_row_as_soon_as_it_is_there(tmp_path, monkeypatch):
+    "Stopped in the middle, or killed: what is done is kept, and the same command goes on."
+    out, there = tmp_path/'o.jsonl', []
+    def runs(pool, tasks, stopped):
+        for r, s in tasks:
+            if s == 2: stopped.append(2); return
+            yield (r, s), [stored(r.name, s)]
+            there.append(len(load_rows(out)))
+    monkeypatch.setattr(experiments._Pool, 'runs', runs)
+    got = typed('nword', '--seeds', 4, '--output', out)
+    assert got.exit_code == 130 and there == [1, 2] and f'Stopped: 2 of 4 runs are in {out};' in ' '.join(got.stderr.split())
+    monkeypatch.setattr(experiments._Pool, 'runs', lambda pool, tasks, stopped: [(t, [stored(t[0].name, t[1])]) for t in tasks])
+    got = typed('nword', '--seeds', 4, '--output', out)
+    assert not got.exit_code and '2 of 4 are there already' in got.stderr and [r['seed'] for r in load_rows(out)] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize('more', [['--cache', 'r.jsonl'], ['--store']])
+def test_output_is_another_file_than_where_rows_are_kept(tmp_path, monkeypatch, more):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(experiments, 'results_file', lambda name: tmp_path/'r.jsonl')
+    monkeypatch.setattr(experiments._Pool, 'runs', lambda *args: pytest.fail('trained'))
+    append_rows([stored('lstm2', 0)], 'r.jsonl')
+    got = typed('nword', *more, '--output', tmp_path/'r.jsonl')
+    assert isinstance(got.exception, LMError) and 'leave it out' in str(got.exception) and len(load_rows('r.jsonl')) == 1
 
 
 def test_a_failure_is_told_and_the_rest_is_shown(monkeypatch):

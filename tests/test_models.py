@@ -1,4 +1,5 @@
 "The two models that come with the package, and the course that does: named, listed, read, evaluated; copied out."
+import errno
 import hashlib
 import json
 import platform
@@ -122,6 +123,16 @@ def test_what_a_reader_has_changed_stays(tmp_path):
     out = shell('notebooks', tmp_path)
     assert out.exit_code == 0 and 'stay as they are: 1' in out.stdout and 'jupyter lab' in out.stdout
     assert (tmp_path/'00_data.ipynb').read_text() == 'mine' and (tmp_path/'05_lstm.ipynb').is_file()
+
+
+def test_a_copy_is_whole_or_not_there(tmp_path, monkeypatch):
+    "A disk that is full in the middle of a notebook: the same command goes on from there, later."
+    def full(*args): raise OSError(errno.ENOSPC, 'full')
+    with monkeypatch.context() as m:
+        m.setattr('os.fsync', full)
+        assert 'the disk is full' in str(shell('notebooks', tmp_path).exception) and not [f for f in tmp_path.rglob('*') if f.is_file()]
+    out = shell('notebooks', tmp_path)
+    assert out.exit_code == 0 and 'stay as they are' not in out.stdout and (tmp_path/'05_lstm.ipynb').is_file()
 
 
 def test_what_is_missing_is_one_sentence(tmp_path, monkeypatch):

@@ -77,7 +77,7 @@ def test_wheel_has_what_it_needs(wheel, clone):
     for line in ('Requires-Python: >=3.10', 'Requires-Dist: fastai>=', 'License-Expression: Apache-2.0', 'Project-URL: Repository', 'Provides-Extra: course', 'Development Status'):
         assert line in meta, line
     entry = zipfile.ZipFile(wheel).read(next(n for n in names if n.endswith('entry_points.txt'))).decode()
-    assert 'lm-from-scratch = lm_from_scratch.cli:main' in entry
+    assert 'lm-from-scratch = lm_from_scratch.__main__:main' in entry
 
 
 def test_trains_outside_the_repository(wheel, tmp_path):

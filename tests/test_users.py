@@ -5,7 +5,7 @@ import torch
 
 from lm_from_scratch.copying import Habits, MovingDL, Rewrite, moving_dataloaders, trade_words
 from lm_from_scratch.data import Corpus, StreamDL, Vocab, human_numbers, lm_dataloaders, number_words, nword_dataloaders, show_stream
-from lm_from_scratch.errors import EmptyText, InvalidSize, LMError, TextFileError
+from lm_from_scratch.errors import EmptyText, InvalidSize, LMError, TextFileError, check_number, check_seed, check_size
 from lm_from_scratch.generation import generate
 from lm_from_scratch.inspection import clamp_accuracy, mutual_information, planted_lstm, rank_units, show_states
 from lm_from_scratch.lstm import LSTMCell
@@ -80,6 +80,31 @@ class TestParts:
         train, _ = SHORT.split(np.int64(16), np.float32(.2))
         assert len(train) == len(SHORT.split(16, .2)[0])
         lm_dataloaders(SHORT, bs=np.int32(8), valid_pct=np.float64(.2))
+
+
+def repr_or_long(value):
+    try: return repr(value)[:20]
+    except ValueError: return 'thousands of digits'
+
+
+class TestNumbers:
+    @pytest.mark.parametrize('value', [10**400, -10**400, 10**5000], ids=repr_or_long)
+    def test_whole_numbers_too_large_for_a_float(self, value):
+        for limits in (dict(least=0, most=1), dict(below=5)):
+            with pytest.raises(InvalidSize, match=r"^rate must be .*, not .{,150}\.$"): check_number('rate', abs(value), **limits)
+        with pytest.raises(InvalidSize, match='must be a finite number'): check_number('rate', value)
+
+    @pytest.mark.parametrize('value', [np.array([1, 2]), np.array(['a']), torch.tensor([1, 2]), torch.tensor([]), np.zeros(1000, int), -10**5000], ids=repr_or_long)
+    def test_what_is_no_size(self, value):
+        with pytest.raises(InvalidSize, match=r'^bs must be a whole number of at least 1, not .{,205}\.$'): check_size('bs', value)
+
+    def test_arrays_of_one_whole_number_are_sizes(self):
+        assert check_size('bs', torch.tensor(3)) == check_size('bs', np.array(3)) == 3
+
+    @pytest.mark.parametrize('value', [-1, .5, '1', None, True, 2**63, 10**20, 10**5000], ids=repr_or_long)
+    def test_seeds(self, value):
+        with pytest.raises(InvalidSize, match='^seed must be'): check_seed(value)
+        assert check_seed(2**63-1) == 2**63-1 and check_seed(np.int64(3)) == 3
 
 
 class TestWorkers:
@@ -274,10 +299,25 @@ from lm_from_scratch.course.ladder import find_recipe
         got = self.run(tmp_path, '', '-', input=self.PROGRAM + self.RUN)
         assert got.returncode == 1 and 'put the program in a file' in got.stderr
 
-    @pytest.mark.parametrize('code', ["if __name__ == '__main__':\n    print(len({}))", "def main(): print(len({}))\nif '__main__' == __name__: main()"])
-    def test_with_one(self, tmp_path, code):
-        got = self.run(tmp_path, code.format(self.RUN), 'script.py')
+    def test_with_one(self, tmp_path):
+        got = self.run(tmp_path, f"if __name__ == '__main__':\n    print(len({self.RUN}))", 'script.py')
         assert (got.returncode, got.stdout) == (0, '1\n'), got.stderr
+
+    @pytest.mark.parametrize('code, good', [("if __name__ == '__main__':\n    begin()", True), ("def main(): begin()\nif '__main__' == __name__: main()", True),
+                                            ("def main(): begin()\nmain()", False), ("if True: begin()", False)])
+    def test_where_it_may_begin(self, tmp_path, monkeypatch, code, good):
+        "Other forms, in this process: what the start of a run asks."
+        import sys
+        from types import ModuleType
+
+        from lm_from_scratch.course.experiments import _must_be_guarded
+        script, main = tmp_path/'script.py', ModuleType('__main__')
+        script.write_text(code)
+        vars(main).update(__file__=str(script), begin=_must_be_guarded)
+        monkeypatch.setitem(sys.modules, '__main__', main)
+        if good: exec(compile(code, str(script), 'exec'), vars(main))
+        else:
+            with pytest.raises(LMError, match=f"would come to line {code.count(chr(10)) + 1} again"): exec(compile(code, str(script), 'exec'), vars(main))
 
 
 class TestCourse:

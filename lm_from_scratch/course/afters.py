@@ -157,8 +157,7 @@ def run_afters(
     where = None if folder is None else str(folder)
     recipes = [replace(find_after_recipe(n), folder=where) for n in names]
     if not isinstance(seeds, (list, tuple)): seeds = range(check_size('seeds', seeds))
-    return [row for seed in seeds
-            for row in run_recipes(recipes, [seed], jobs, command, progress, cache)]
+    return run_recipes(recipes, seeds, jobs, command, progress, cache, by_seed=True)
 
 
 # %% ../../nbs/39_afters.ipynb #afters-rows

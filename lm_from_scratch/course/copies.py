@@ -149,17 +149,22 @@ def copying_rows(
 
 # %% ../../nbs/33_copies.ipynb #c2a3bed2
 def _after(runs, start): # how many numbers follow, and how often
-    times = Counter(r['counts'][start][0] for r in runs if start in r['counts'])
+    counts = [r.get('counts', {}) for r in runs]
+    times = Counter(c[start][0] for c in counts if start in c)
     return ', '.join(f'{k} × {n}' if k > 1 else str(n) for n,k in sorted(times.items()))
 
-def _mean(runs, column): return as_text(pd.Series([r[column] for r in runs]).mean(), 4)
+def _mean(runs, column):
+    return as_text(pd.Series([r.get(column) for r in runs], dtype=float).mean(), 4)
+
+def _measured(rows): # a strange line may name a recipe, and say no more
+    return [r for r in rows if 'test_time' in r and 'cold' in r]
 
 # %% ../../nbs/33_copies.ipynb #1014b9f0
 def copying_table(
     rows:list=None, # Rows of a results file; `None`: those of the package
 ) -> pd.DataFrame:  # Text: a row a recipe
     "Accuracy over the seeds, the two halves, warm; how many numbers follow, by seed."
-    rows = copying_rows() if rows is None else rows
+    rows = _measured(copying_rows() if rows is None else rows)
     lines = []
     for recipe in COPY_RECIPES.values():
         runs = [r for r in rows if r['recipe'] == recipe.name and not r['test_time']]
@@ -176,7 +181,7 @@ def adapted_table(
     rows:list=None, # Rows of a results file; `None`: those of the package
 ) -> pd.DataFrame:  # Text: a row a recipe and a way of adapting
     "Cold accuracy of unchanged models, and of the same models when they adapt."
-    rows = copying_rows() if rows is None else rows
+    rows = _measured(copying_rows() if rows is None else rows)
     adapted = {r['recipe'] for r in rows if r['test_time']}
     groups = {}
     for r in rows:

@@ -7,9 +7,9 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/experiments.html.md"""
 # %% auto #0
 __all__ = ['Recipe', 'find_named', 'held_out_accuracy', 'described', 'settings_of', 'normal_form', 'reached', 'code_of',
            'learner_of', 'train', 'processor', 'processor_kind', 'versions', 'stamp_of', 'run_recipe', 'belongs',
-           'is_fresh', 'results_file', 'tell', 'load_rows', 'append_rows', 'save_results', 'load_results', 'newest',
-           'rows_of_recipes', 'stored_rows', 'Stopped', 'RunsFailed', 'run_recipes', 'fresh_runs', 'tidy', 'Progress',
-           'as_text', 'plus_minus', 'mean_sd']
+           'is_fresh', 'results_file', 'tell', 'load_rows', 'append_rows', 'save_results', 'change_results',
+           'load_results', 'newest', 'rows_of_recipes', 'stored_rows', 'Stopped', 'RunsFailed', 'run_recipes',
+           'fresh_runs', 'tidy', 'Progress', 'as_text', 'plus_minus', 'mean_sd']
 
 # %% ../../nbs/30_experiments.ipynb #c66850c9
 import ast
@@ -203,6 +203,8 @@ def take_import(self:_Module, node):
     found = []
     if isinstance(node, ast.Import):
         found = [(a.name, None, a.asname or a.name) for a in node.names]
+        tops = [a.name.partition('.')[0] for a in node.names if not a.asname]
+        found += [(top, None, top) for top in tops]   # `import a.b` binds `a`
     if isinstance(node, ast.ImportFrom):
         relative = '.'*node.level + (node.module or '')
         home = resolve_name(relative, self.package) if node.level else node.module
@@ -244,8 +246,11 @@ def _globals_used(statement):
         table = tables.pop()
         tables += table.get_children()
         names |= {s.get_name() for s in table.get_symbols() if s.is_global()}
+    imports = [n for n in ast.walk(bare) if isinstance(n, ast.ImportFrom)]
+    names |= {a.asname or a.name for n in imports for a in n.names}  # local, and ours?
     nodes = [n for n in ast.walk(bare) if isinstance(n, ast.Attribute)]
-    of_names = {(n.value.id, n.attr) for n in nodes if isinstance(n.value, ast.Name)}
+    of_names = {(_dotted(n.value), n.attr) for n in nodes}
+    of_names = {(name, attribute) for name,attribute in of_names if name}
     return names, of_names, {n.attr for n in nodes}
 
 def _reading(statements):
@@ -256,6 +261,13 @@ def _reading(statements):
     bases = [_first_name(b) for c in classes for b in c.bases]
     said = [_written(_bare(s)) for s in statements]
     return said, sorted(names), sorted(of_names), attributes, bases
+
+# %% ../../nbs/30_experiments.ipynb #dotted01
+def _dotted(node):
+    "'a.b' for the syntax tree of `a.b`; `None` for what is no chain of names."
+    if isinstance(node, ast.Name): return node.id
+    before = _dotted(node.value) if isinstance(node, ast.Attribute) else None
+    return before and f'{before}.{node.attr}'
 
 # %% ../../nbs/30_experiments.ipynb #f5d4cef1
 @lru_cache(maxsize=256)
@@ -269,9 +281,18 @@ def _is_ours(name):
     "Is a module part of this package, or of the user's own code?"
     if name in (None, '__main__', _REFUSES): return False
     if name.partition('.')[0] == 'lm_from_scratch': return True
-    spec = sys.modules.get(name) and getattr(sys.modules[name], '__spec__', None)
-    file = str(getattr(spec, 'origin', None) or 'built-in')
+    file = str(getattr(_spec_of(name), 'origin', None) or 'built-in')
     return file.endswith('.py') and not file.startswith(_LIBRARIES)
+
+def _spec_of(name):
+    "Where a module is; one that is not imported yet is not looked for in libraries."
+    if name in sys.modules: return getattr(sys.modules[name], '__spec__', None)
+    above = name.rpartition('.')[0]
+    if above:
+        folders = getattr(_spec_of(above), 'submodule_search_locations', None)
+        if any(str(f).startswith(_LIBRARIES) for f in folders or _LIBRARIES): return
+    try: return find_spec(name)
+    except (ImportError, ValueError): return   # it is not there, or below no package
 
 _REFUSES = 'lm_from_scratch.errors'
 _LIBRARIES = str(Path(os.__file__).parent), str(Path(torch.__file__).parent.parent)
@@ -365,14 +386,22 @@ def look_up(self:_Walk, module, name):
     if name in m.bound: return module, name
     for source,what,here in reversed(m.imports):
         if here == name and what is None: return source, None
-        if here == name:
-            inner = f'{source}.{what}'
-            is_package = find_spec(source).submodule_search_locations is not None
-            if found := self.resolve(source, what): return found
-            if is_package and find_spec(inner): return inner, None
+        if here == name and (found := self.below(source, what)): return found
         if what == '*' and (found := self.resolve(source, name)):
             public = self.module(source).public
             if name in public if public is not None else name[:1] != '_': return found
+    package,_,last = name.rpartition('.')      # `a.b`, where only `a` was imported
+    at = self.resolve(module, package) if package else None
+    if at and at[1] is None: return self.below(at[0], last)
+
+# %% ../../nbs/30_experiments.ipynb #below001
+@patch
+def below(self:_Walk, package, name):
+    "A name of a package, or a module in it."
+    if found := self.resolve(package, name): return found
+    inner = f'{package}.{name}'
+    is_package = find_spec(package).submodule_search_locations is not None
+    if is_package and find_spec(inner): return inner, None
 
 # %% ../../nbs/30_experiments.ipynb #189f7caa
 @patch
@@ -495,7 +524,7 @@ def run_recipe(
     "Train by a recipe with one seed: the row for the results file, and the `Learner`."
     stamp = stamp_of(recipe)                                # before the training
     how = recipe.how or train
-    figures,learn,seconds = how(recipe, check_size('seed', seed, 0))
+    figures,learn,seconds = how(recipe, check_seed(seed))
     several = isinstance(figures, list)
     rows = [dict(recipe=recipe.name, seed=seed, **_plain(f), cpu_seconds=seconds,
                  **stamp, processor=processor())
@@ -555,11 +584,20 @@ def load_rows(
     rows = []
     for i,line in enumerate(lines):
         try: row = json.loads(line.decode()) if line.strip() else None
-        except ValueError: row = 'torn'   # no UTF-8, or no JSON
-        if isinstance(row, dict): rows.append(row)
+        except (ValueError, RecursionError): row = 'torn'   # no UTF-8, or no JSON
+        if _is_row(row): rows.append(row)
         elif row is not None:
             strangers(f'{path}, line {i+1} is no row of results: left aside.')
     return rows
+
+def _is_row(r):
+    "Is it an object? And if it names a recipe, does it name a run of it?"
+    if not isinstance(r, dict) or 'recipe' not in r: return isinstance(r, dict)
+    part,adapting = r.get('part'),r.get('test_time')
+    numbered = isinstance(part, list) and [*map(type, part)] == [int, int]
+    return (isinstance(r['recipe'], str) and type(r.get('seed')) is int
+            and (adapting is None or isinstance(adapting, str))
+            and (part is None or numbered))
 
 # %% ../../nbs/30_experiments.ipynb #0da820a9
 @contextmanager
@@ -620,17 +658,29 @@ def _replace_file(path, lines):
         os.unlink(name)
         raise
 
+# %% ../../nbs/30_experiments.ipynb #change01
+def change_results(
+    path,   # A results file; made where there is none
+    change, # Rows → the rows to write
+):
+    "Write results anew, while nobody else can read them to do the same."
+    with _locked(path := Path(path)):
+        rows = load_rows(path) if path.is_file() else []
+        _replace_file(path, [_line(r) for r in change(rows)])
+
 # %% ../../nbs/30_experiments.ipynb #9d8b7a17
 def load_results(
     path='ladder', # A results file, or the name of one that comes with the package
 ) -> pd.DataFrame: # A row a run
     "Read results; where a run has been repeated, its last row counts."
     named = isinstance(path, str) and not path.endswith('.jsonl')
-    path = results_file(path) if named else Path(path)
-    if not path.is_file():
-        raise TextFileError(f"There is no results file at {path}; "
-                            "`lm-from-scratch ladder` makes one.")
+    path = _there(results_file(path) if named else path)
     return pd.DataFrame(newest(load_rows(path)))   # pandas' own reader rounds
+
+def _there(path):
+    if Path(path).is_file(): return path
+    raise TextFileError(f"There is no results file at {path}; "
+                        "`lm-from-scratch ladder` makes one.")
 
 def newest(
     rows:list, # Rows of a results file
@@ -657,12 +707,11 @@ def rows_of_recipes(
 
 # %% ../../nbs/30_experiments.ipynb #fa401f7e
 def stored_rows(
-    rows,      # `claims_rows` or `copying_rows`
+    rows,      # `ladder_rows`, `claims_rows` or `copying_rows`
     path=None, # A results file, which must be there; `None`: the package's
 ) -> list:
     "Stored rows that belong to recipes, or one sentence where there is no file."
-    if path: load_results(path)
-    return rows(path)
+    return rows(path and _there(path))
 
 # %% ../../nbs/30_experiments.ipynb #dd7d81a0
 def _end_with_parent():
@@ -803,9 +852,10 @@ def run_recipes(
     command:str='run_recipes()', # The command to store with each row
     progress=None, # Called with the first row of each run that is there
     cache=None,    # A results file: fresh rows are taken from it, new ones are added
+    by_seed:bool=False, # All recipes with the first seed, then with the second …?
 ) -> list:         # The rows, in the order of the recipes and the seeds
     "Run every recipe with every seed."
-    tasks,done,todo = _plan(recipes, seeds, cache)
+    tasks,done,todo = _plan(recipes, seeds, cache, by_seed)
     check_size('jobs', jobs)
     failed = []
     if hasattr(progress, 'plan'): progress.plan(done, todo)
@@ -816,9 +866,8 @@ def run_recipes(
                 failed.append(f'{recipe.name}, seed {seed} failed: {answer}')
                 tell(failed[-1])
                 continue
-            rows = [{**r, 'command': command} for r in answer]
+            done[recipe,seed] = rows = [{**r, 'command': command} for r in answer]
             if cache: append_rows(rows, cache)
-            done[recipe,seed] = rows
             if progress: progress(rows[0])
     return _in_order(done, tasks, failed, stopped, cache)
 
@@ -832,18 +881,19 @@ def fresh_runs(
     for row in rows:
         if row.get('recipe') not in known or 'seed' not in row: continue
         if not is_fresh(row, *known[row['recipe']]): continue
-        part,of = row.get('part', (1, 1))
+        part,of = row.get('part') or (1, 1)
         run = parts.setdefault((row['recipe'], row['seed'], of), {})
         run[part] = row
     complete = {one: p for one,p in parts.items() if len(p) == one[2]}
     return {one[:2]: [p[k] for k in sorted(p)] for one,p in complete.items()}
 
 # %% ../../nbs/30_experiments.ipynb #24878dac
-def _plan(recipes, seeds, cache):
+def _plan(recipes, seeds, cache, by_seed):
     "All runs, the rows of those that are there already, and the runs to be done."
     recipes = list({r.name: r for r in recipes}.values())   # nobody twice
-    seeds = list(dict.fromkeys(check_size('seed', s, 0) for s in seeds))
+    seeds = list(dict.fromkeys(map(check_seed, seeds)))
     tasks,done = [(r, s) for r in recipes for s in seeds],{}
+    if by_seed: tasks.sort(key=lambda task: seeds.index(task[1]))
     if cache:
         append_rows([], cache)   # can it be written? Better asked now than after hours
         known = fresh_runs(load_rows(cache), recipes)

@@ -6,8 +6,8 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/ladder.html.md"""
 
 # %% auto #0
 __all__ = ['rung', 'every_third', 'two_layers', 'tied_lstm', 'tied_training', 'LADDER', 'halves', 'accuracies', 'both_halves',
-           'find_recipe', 'run_ladder', 'ladder_table', 'plot_ladder', 'rung_ceiling', 'plot_ceilings', 'Recipe',
-           'run_recipe', 'load_results', 'results_file', 'save_results', 'versions']
+           'find_recipe', 'run_ladder', 'ladder_rows', 'ladder_table', 'plot_ladder', 'rung_ceiling', 'plot_ceilings',
+           'Recipe', 'run_recipe', 'load_results', 'results_file', 'save_results', 'versions']
 
 # %% ../../nbs/31_ladder.ipynb #c01396e0
 from functools import partial
@@ -118,8 +118,16 @@ def run_ladder(
     seeds = range(check_size('seeds', seeds))
     return run_recipes(rungs, seeds, jobs, command, progress, cache)
 
+def ladder_rows(
+    path=None, # A results file; `None`: the one that comes with the package
+) -> list:     # One dict a run
+    "The stored runs of rungs that are still the same; none where there is no file."
+    rows = rows_of_recipes(path or results_file('ladder'), LADDER)
+    return [r for r in rows if 'accuracy' in r]
+
 # %% ../../nbs/31_ladder.ipynb #25dcfdb9
 def _measured(results):
+    if 'recipe' not in results: return []   # a file of other rows, or of none
     return [r for r in LADDER if (results.recipe == r.name).any()]
 
 def ladder_table(
@@ -131,7 +139,7 @@ def ladder_table(
     lines = []
     for r in _measured(results):
         runs = results[results.recipe == r.name]
-        figures = {title: mean_sd(runs[column]) for title,column in columns.items()}
+        figures = {title: mean_sd(runs.get(c, [])) for title,c in columns.items()}
         lines.append({'model': r.title, 'published': as_text(r.published), **figures})
     return pd.DataFrame(lines)
 
