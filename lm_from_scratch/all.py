@@ -69,8 +69,8 @@ attend attention_guesses Attention AttentiveLSTM Block GPTLayers looks_ahead
 MinGRUCell MinLSTMCell ScanRecurrent scan_loop scan_pairs scan_log
 
 ScaledEmbedding EmbeddingDropout LockedDropout DropLSTM Mogrifier SampledDecoder BFloat16Decoder bfloat16_gain
-start_small count_words sample_softmax decode_past exchange_train VaryingDL PartialShuffleDL OverlapDL prime_below
-ScaleByLength AveragedSGD NoisyWords PastDecode CpuBudget ByTheClock fit_for
+start_small count_words sample_softmax decode_past exchange_train VaryingDL PartialShuffleDL OverlapDL overlapped prime_below
+ScaleByLength RateByLength AveragedSGD NoisyWords PastDecode CpuBudget ByTheClock fit_for
 
 Recipe run_recipe load_results halves LADDER find_recipe run_ladder ladder_table plot_ladder rung_ceiling plot_ceilings
 CLAIMS CONTESTANTS find_claims run_claims claims_table show_claim contestants_table plot_claims

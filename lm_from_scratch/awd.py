@@ -6,9 +6,10 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/awd.html.md"""
 
 # %% auto #0
 __all__ = ['LockedDropout', 'ScaledEmbedding', 'start_small', 'EmbeddingDropout', 'DropLSTM', 'VaryingDL', 'exchange_train',
-           'ScaleByLength', 'AveragedSGD', 'count_words', 'candidates', 'SampledDecoder', 'sample_softmax',
-           'BFloat16Decoder', 'bfloat16_gain', 'CpuBudget', 'ByTheClock', 'fit_for', 'PartialShuffleDL', 'OverlapDL',
-           'prime_below', 'NoisyWords', 'PastDecode', 'decode_past', 'MogrifierLayer', 'Mogrifier']
+           'ScaleByLength', 'RateByLength', 'AveragedSGD', 'count_words', 'candidates', 'SampledDecoder',
+           'sample_softmax', 'BFloat16Decoder', 'bfloat16_gain', 'CpuBudget', 'ByTheClock', 'fit_for',
+           'PartialShuffleDL', 'OverlapDL', 'overlapped', 'prime_below', 'NoisyWords', 'PastDecoder', 'PastDecode',
+           'decode_past', 'MogrifierLayer', 'Mogrifier']
 
 # %% ../nbs/25_awd.ipynb #awd-imports
 import math
@@ -151,6 +152,19 @@ class ScaleByLength(Callback):
         if not self.training: return
         share = self.xb[0].shape[1]/self.dls.train.seq_len
         self.learn.loss_grad = self.loss_grad*share
+
+# %% ../nbs/25_awd.ipynb #awd-scaled
+class RateByLength(Callback):
+    "Multiply the learning rate by the length of the batch ÷ `seq_len`, for this batch."
+    order,run_valid = 70,False       # whatever sets the rate has set it
+    def before_batch(self):
+        if not self.training: return
+        share = self.xb[0].shape[1]/self.dls.train.seq_len
+        self.rates = [h['lr'] for h in self.opt.hypers]
+        for h in self.opt.hypers: h['lr'] *= share
+    def after_batch(self):
+        if self.training: self.opt.set_hypers(lr=self.rates)
+    after_cancel_batch = after_batch
 
 # %% ../nbs/25_awd.ipynb #awd-asgdc
 class AveragedSGD(Callback):
@@ -375,6 +389,17 @@ def _from(x, y, dl, first):
     x,y = (t.view(dl.bs, dl.bl)[:, first:].split(dl.seq_len, dim=1) for t in (x, y))
     return zip(x, y)
 
+# %% ../nbs/25_awd.ipynb #awd-primecopies
+def overlapped(
+    ids:Tensor,     # (n_tokens,) a text
+    parts:int=4,    # So many copies of it
+    seq_len:int=70, # Words of a row in a batch
+) -> Tensor:        # All copies in one
+    "Copies of a text, each begins a share of a sequence later than the one before."
+    check_size('parts', parts)
+    check_size('seq_len', seq_len)
+    return torch.cat([ids[k*seq_len//parts:] for k in range(parts)])
+
 def prime_below(
     n:int, # Rows that fit
 ) -> int:
@@ -399,6 +424,14 @@ class NoisyWords(Callback):
         self.learn.xb = (torch.where(changed, new, x),)
 
 # %% ../nbs/25_awd.ipynb #awd-pdrc
+class PastDecoder(Module):
+    "What has just been read, from what is expected next."
+    def __init__(self, n_hidden, n_words):
+        self.layer = nn.Linear(n_hidden, n_hidden)
+        self.bias = nn.Parameter(torch.zeros(n_words))
+    def forward(self, probs, W):  # (…, n_words), the table (n_words, n_hidden)
+        return torch.tanh(self.layer(probs @ W)) @ W.t() + self.bias  # (…, n_words)
+
 class PastDecode(Callback):
     "Add to the loss: how well does what is expected next tell what was just read?"
     order,run_valid = 61,False
@@ -406,22 +439,21 @@ class PastDecode(Callback):
         strength:float=.001, # Of the penalty
     ): self.strength = check_number('strength', strength, least=0)
     def before_fit(self):
-        W = _layer(self.learn, 'h_o').weight
+        _layer(self.learn, 'h_o')
         if not hasattr(self.model, 'past'):
             raise LMError("PastDecode brings a layer of its own; add it to the model "
                           "by `decode_past(learn)`.")
     def after_loss(self):
         if not self.training: return
-        W,past = self.model.h_o.weight,self.model.past
-        expected = self.pred.softmax(-1) @ W             # (bs, seq_len, n_hidden)
-        scores = torch.tanh(past(expected)) @ W.t()      # (bs, seq_len, n_words)
+        scores = self.model.past(self.pred.softmax(-1), self.model.h_o.weight)
         loss = F.cross_entropy(scores.flatten(0, 1), self.xb[0].flatten())
         self.learn.loss_grad = self.loss_grad + self.strength*loss
 
+# %% ../nbs/25_awd.ipynb #awd-pdrd
 def decode_past(learn, strength=.001):
     "Give a model the layer that guesses the past, and its `Learner` the penalty."
-    n = _layer(learn, 'h_o').in_features
-    learn.model.past = nn.Linear(n, n).to(learn.model.h_o.weight)
+    W = _layer(learn, 'h_o').weight
+    learn.model.past = PastDecoder(W.shape[1], W.shape[0]).to(W)
     learn.add_cb(PastDecode(strength))
     return learn
 

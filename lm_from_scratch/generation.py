@@ -43,6 +43,13 @@ def __call__(self:Reader,
     scores = (scores[0] if isinstance(scores, tuple) else scores)[0].double().cpu()
     return scores[-1] if scores.dim() == 2 else scores
 
+# %% ../nbs/11_generation.ipynb #reader-after
+def _scores_after(reader, ids):
+    "`reader(ids)`, also on a Mac's graphics processor, which has no doubles."
+    scores = reader.read(ids[None])
+    scores = (scores[0] if isinstance(scores, tuple) else scores)[0].cpu().double()
+    return scores[-1] if scores.dim() == 2 else scores
+
 # %% ../nbs/11_generation.ipynb #11e093ae
 def check_sampling(
     temperature, # A finite number of at least 0
@@ -82,7 +89,7 @@ def _write(reader, vocab, ids, n_words, settings, rng, logprobs, adjust):
     seen = ids.tolist()
     new = ids  # the beginning at once, then word by word
     while n_words is None or len(seen) < len(ids) + n_words:
-        scores = checked_scores(reader(new), vocab)
+        scores = checked_scores(_scores_after(reader, new), vocab)
         adjusted = scores if adjust is None else _adjusted(adjust, scores, seen)
         probs = word_probs(adjusted, *settings)
         if settings[0] == 0: new = probs.argmax()[None]
@@ -109,7 +116,7 @@ def generate_stream(
     if n_words is not None: check_size('n_words', n_words)
     check_sampling(temperature, top_k, top_p)
     ids = vocab.encode(checked_words(text, vocab))
-    rng = None if seed is None else torch.Generator().manual_seed(int(seed))
+    rng = None if seed is None else torch.Generator().manual_seed(check_seed(seed))
     settings = (temperature, top_k, top_p)
     return _write(Reader(model), vocab, ids, n_words, settings, rng, logprobs, adjust)
 

@@ -254,7 +254,7 @@ def _last_prediction(model, x):
     out = model(x)
     if isinstance(out, tuple): out = out[0]
     if out.dim() == 3: out = out[:, -1]
-    return out.double().log_softmax(-1)
+    return out.cpu().double().log_softmax(-1)
 
 # %% ../nbs/22_inspection.ipynb #why-embedded
 @contextmanager

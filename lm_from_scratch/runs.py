@@ -32,6 +32,7 @@ from .state import *
 from .multilayer import *
 from .tokens import *
 from .generation import *
+from .generation import _scores_after
 from .copying import scores_of
 from .regularization import *
 from .text import *
@@ -277,7 +278,8 @@ def files_of(
 ) -> list:         # A dict for each file
     "What tells later whether a text is still the same."
     if source is None or source == '-' or not isinstance(source, (str, Path)): return []
-    return [_stamp(f) for f in _files(source, encoding)]
+    # a pipe is read once, and not for this
+    return [_stamp(f) for f in _files(source, encoding) if f.is_file()]
 
 def _files(source, encoding=None):
     "The files that are read: a folder's parts, if it has them."
@@ -1124,7 +1126,7 @@ def worst_lines(self:Run,
         x = ids if last is None else torch.cat([last, ids])
         last = ids[-1:]
         if len(x) < 2: continue
-        scores = scores_of(reader.read(x[None, :-1]))[0].double().cpu()
+        scores = scores_of(reader.read(x[None, :-1]))[0].cpu().double()
         found.append((F.cross_entropy(scores, x[1:]).item(), line.strip()))
     return sorted(found, reverse=True)[:check_size('n', n)]
 
@@ -1149,9 +1151,9 @@ def continue_texts(
     model,states,scores = unwrapped(model),[],[]
     for text in texts:
         reader = Reader(model)
-        scores.append(reader(vocab.encode(checked_words(text, vocab))))
+        scores.append(_scores_after(reader, vocab.encode(checked_words(text, vocab))))
         states.append(reader.h)
-    rng = None if seed is None else torch.Generator().manual_seed(int(seed))
+    rng = None if seed is None else torch.Generator().manual_seed(check_seed(seed))
     settings = temperature,top_k,top_p
     yield from _side_by_side(model, vocab, states, scores, n_words, settings, rng, stop)
 
@@ -1179,7 +1181,7 @@ def _side_by_side(model, vocab, states, scores, n_words, settings, rng, stop):
             ids.append(new)
         yield step
         if not any(alive): return
-        out = scores_of(reader.read(torch.tensor(ids)[:, None])).double().cpu()
+        out = scores_of(reader.read(torch.tensor(ids)[:, None])).cpu().double()
         scores = out[:, -1] if out.dim() == 3 else out
 
 def _joined(states): # rows side by side: dimension 1 of (n_layers, bs, n_hidden)
@@ -1245,7 +1247,7 @@ def choices(
 ) -> list:     # (token, probability), the likeliest first
     "What may come next."
     x = torch.tensor(seen or run.vocab.encode(beginning(run.vocab)).tolist())
-    scores = Reader(run.model)(x)
+    scores = _scores_after(Reader(run.model), x)
     adjust = no_unknown(run.vocab)
     if adjust: scores = adjust(scores, seen)
     p,ids = scores.softmax(0).topk(min(n, len(scores)))

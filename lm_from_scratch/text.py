@@ -18,12 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from fastcore.basics import *
+from filelock import FileLock
 from fastai.learner import Metric
 from .errors import *
 from .data import *
 from .tokens import *
 from .generation import *
 from .copying import deepcopy_cold, scores_of
+from .state import unwrapped
 
 # %% ../nbs/12_text.ipynb #text-spans
 class Span:
@@ -67,22 +69,35 @@ def _lines(texts):
     if rest: yield rest
 
 # %% ../nbs/12_text.ipynb #text-sources
-PARTS = dict(train=r'train', valid=r'valid|val|dev', test=r'test')
+PARTS = dict(train=r'train(ing)?', valid=r'valid(ation)?|val|dev', test=r'test(ing)?')
+# what lies beside a text and is none, such as train.py
+_NO_TEXT = set('.py .ipynb .sh .bat .js .c .cpp .json .jsonl .yaml .yml .toml .cfg '
+               '.ini .log .html .pt .pth .pkl .npy .npz .bin .safetensors .parquet'
+               .split())
 
 def _open(source, encoding):
     "A text to read again and again: a file, a folder, a table, or strings."
-    if not isinstance(source, (str, Path)): return list(source)
+    if not isinstance(source, (str, Path)): return _strings(source)
     table = str(source).lower().endswith('.csv')
     return (CsvFile if table else TextFile)(source, encoding)
 
+def _strings(source):
+    found = list(source) if hasattr(source, '__iter__') else [source]
+    other = [type(s).__name__ for s in found if not isinstance(s, str)]
+    if isinstance(source, bytes): other = ['bytes']
+    if other: raise LMError("A text is a file, a folder, or a list of strings; this is "
+                            f"none of them, or holds something else: {other[0]}.")
+    return found
+
+# %% ../nbs/12_text.ipynb #text-sources-1
 def _is_part(file, names):
     return bool(re.search(rf'(?<![a-z])({names})(?![a-z])', file.name.lower()))
 
 def parts_of(folder):
     "The files of a folder that has a text in parts; else nothing."
     there = [f for f in sorted(folder.iterdir()) if f.name[0] != '.']
-    files,found = [f for f in there if f.is_file()],{}
-    every = '|'.join(PARTS.values())
+    files = [f for f in there if f.is_file() and f.suffix.lower() not in _NO_TEXT]
+    found,every = {},'|'.join(PARTS.values())
     inner = [f.name for f in there if f.is_dir() and _is_part(f, every)]
     if len(inner) > 1: raise TextFileError(f"The folder {folder} has a folder for each "
         f"part ({', '.join(inner)}): name each of them, and not the one around them.")
@@ -97,11 +112,11 @@ def parts_of(folder):
     return found if 'train' in found else {}
 
 # %% ../nbs/12_text.ipynb #text-sources-2
-def _share_out(texts, shares, by_char):
+def _share_out(texts, shares, kind):
     "A text in three parts, cut at the ends of lines, or at any character."
     n = sum(map(len, texts))
     cuts = [int(n*(1-sum(shares)) + 1e-9), int(n*(1-shares[1]) + 1e-9)]
-    if not by_char: cuts = [_line_after(texts, at, n) for at in cuts]
+    if kind != 'chars': cuts = [_line_after(texts, at, n, kind) for at in cuts]
     asked = dict(train=1, valid=shares[0], test=shares[1])
     spans = zip(asked, [0, *cuts], [*cuts, n])
     parts = {k: Span(texts, a, b) for k,a,b in spans if asked[k]}
@@ -111,7 +126,7 @@ def _share_out(texts, shares, by_char):
             "name the parts' files.")
     return parts
 
-def _line_after(texts, at, n):
+def _line_after(texts, at, n, kind):
     "Where the first line begins at `at` or after it; where none does, the first word."
     start,held = max(0, at-1),''
     for text in Span(texts, start):
@@ -120,7 +135,8 @@ def _line_after(texts, at, n):
     for border in ('\n', r'\s'):  # the last line may be all there is
         found = re.search(border, held)
         if found and start + found.end() < n: return start + found.end()
-    return n
+    # a line without blanks; but one word is not cut
+    return n if kind == 'words' or len(held) < 100 else at
 
 # %% ../nbs/12_text.ipynb #text-part
 @dataclass(eq=False)
@@ -135,6 +151,13 @@ class TextPart:
     def __len__(self): return len(self.ids)
     def __repr__(self): return f"TextPart {self.name!r}: {len(self):,} tokens"
 
+# %% ../nbs/12_text.ipynb #text-part-1
+def _head_of(ids, head):
+    "What is known of a text; nothing, where its ids are not all there any more."
+    whole = head.get('tokens', len(ids)) == len(ids)
+    about = 'characters','bytes','sha256'
+    return {k: head.get(k) if whole else None for k in about}
+
 # %% ../nbs/12_text.ipynb #text-part-2
 @dataclass(eq=False)
 class TextCorpus(Corpus):
@@ -147,7 +170,7 @@ class TextCorpus(Corpus):
         return f"TextCorpus {self.name!r}: {', '.join(found)} tokens; {self.vocab!r}"
     def part(self, name, ids):
         if ids is None: return
-        head = {k: self.heads[name].get(k) for k in ('characters', 'bytes', 'sha256')}
+        head = _head_of(ids, self.heads.get(name) or {})
         return TextPart(ids, self.vocab, **head, name=f'{self.name}/{name}')
     def in_memory(self):
         "The same, its ids int64: for loaders that move or rewrite the text."
@@ -180,11 +203,12 @@ def text_corpus(
     name:str=None,      # What tables call it
 ) -> TextCorpus:
     "Tokenize a text in parts; the vocabulary is that of the training part alone."
-    learn = _vocabulary(kind, unk, eos, min_freq, max_words)
-    if tokenizer is not None: tokenizer,kind = _of(tokenizer, learn)
-    with _spooled(train, encoding) as (train, said):
+    asked = dict(unk=unk, eos=eos, min_freq=min_freq, max_words=max_words)
+    learn = _vocabulary(kind, **asked)
+    if tokenizer is not None: tokenizer,kind = _of(tokenizer, kind, asked)
+    with _spooled(train, encoding) as (train, its, said):
         files = dict(train=train, valid=valid, test=test)
-        parts = _sources(files, (valid_pct, test_pct), kind, encoding)
+        parts = _sources(files, (valid_pct, test_pct), kind, its, encoding)
         make = _in_memory if folder is None else partial(_in_folder, folder)
         return make(parts, learn, tokenizer, name or said)
 
@@ -197,14 +221,15 @@ def _vocabulary(kind, unk, eos, min_freq, max_words):
 
 
 # %% ../nbs/12_text.ipynb #text-corpus2-0
-def _of(tokenizer, learn):
+def _of(tokenizer, kind, asked):
     "A tokenizer that is there already, and its kind."
     if isinstance(tokenizer, (str, Path)): tokenizer = TextTokenizer.load(tokenizer)
     if not isinstance(tokenizer, TextTokenizer): raise LMError(
         f"A tokenizer is a TextTokenizer, or its file, not a {type(tokenizer).__name__}"
         "; `TextTokenizer.train` makes one.")
-    for name in ('eos', 'max_words'):
-        if learn[name] is not None: raise LMError(
+    if kind not in ('words', tokenizer.kind): asked = dict(kind=kind, **asked)
+    for name,value in asked.items():
+        if value is not None: raise LMError(
             f"{name} is a matter of the tokenizer, which is there: leave it out.")
     return tokenizer, tokenizer.kind
 
@@ -220,19 +245,24 @@ def _learned(train, learn):
 # %% ../nbs/12_text.ipynb #text-corpus2-1
 @contextmanager
 def _spooled(train, encoding):
-    "What can be read twice, and its name: the standard input goes into a file first."
-    if train != '-':
-        named = isinstance(train, (str, Path))
-        yield train, Path(train).expanduser().name if named else 'text'
+    "What can be read twice, its encoding and name: a pipe goes into a file first."
+    named = isinstance(train, (str, Path))
+    name = Path(train).expanduser().name if named else 'text'
+    if not named or train != '-' and not _is_pipe(train):
+        yield train, encoding, name
         return
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder)/'stdin.txt'
+        file = Path(folder)/'text.txt'
         with file_errors(file, 'written'), open(file, 'w', encoding='utf-8') as f:
-            for text in TextFile('-', encoding): f.write(text)
-        yield file, 'stdin'
+            for text in _open(train, encoding): f.write(text)
+        yield file, 'utf-8', 'stdin' if train == '-' else name
+
+def _is_pipe(path): # or another device: what is read is gone
+    path = os.path.expanduser(path)
+    return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
 
 # %% ../nbs/12_text.ipynb #text-corpus2-2
-def _sources(files, shares, kind, encoding):
+def _sources(files, shares, kind, its, encoding):
     "Part → what is read for it."
     for k,share in zip(('valid_pct', 'test_pct'), shares): check_share(k, share)
     if sum(shares) >= 1: raise InvalidSize(
@@ -243,12 +273,13 @@ def _sources(files, shares, kind, encoding):
     if inside and not files['valid']: raise TextFileError(
         f"The folder of {files['train']} has no validation part; name it by `valid`, "
         "or name the training file alone.")
-    parts = {k: _open(v, encoding) for k,v in files.items() if v is not None}
+    parts = {k: _open(v, its if k == 'train' else encoding)
+             for k,v in files.items() if v is not None}
     shares = tuple(0. if k in parts else share
                    for k,share in zip(('valid', 'test'), shares))
     if not any(shares): return parts
     named = {k: t for k,t in parts.items() if k != 'train'}
-    return {**_share_out(parts['train'], shares, kind == 'chars'), **named}
+    return {**_share_out(parts['train'], shares, kind), **named}
 
 def _inside(train):
     "The parts in a folder; nothing if it is no folder of parts."
@@ -263,7 +294,13 @@ def _read_part(k, texts, tokenizer, file=None):
     try:
         if file is None: return read_tokens(texts, tokenizer)
         return write_tokens(texts, tokenizer, file, k)
-    except (EmptyText, UnknownWord) as e: raise type(e)(f"{k}: {e}") from e
+    except EmptyText as e: raise EmptyText(f"{k}: {e}") from e
+    except UnknownWord as e:
+        said = str(e)
+        if tokenizer.kind == 'chars': said = said.rpartition('; ')[0] + (
+            "; byte pairs spell every text: kind='bpe', in the shell `--tokens bpe`; "
+            "or name a stand-in, such as unk='<unk>'.")
+        raise UnknownWord(f"{k}: {said}") from e
 
 def _corpus(read, tokenizer, name):
     ids = {k: read[k][0] if k in read else None for k in PARTS}
@@ -282,21 +319,54 @@ def _in_folder(folder, parts, learn, tokenizer, name):
     sources = {k: _stamp(t) for k,t in parts.items()}
     made_by = learn if tokenizer is None else tokenizer.hash
     recipe = json.dumps(dict(version=1, name=name, tokens=made_by, parts=sources))
+    if not _is_made(folder, recipe):
+        with file_errors(folder, 'written'): folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder), _or_nothing(folder):
+            _make(folder, recipe, parts, learn, tokenizer)
+    return open_corpus(folder)
+
+def _make(folder, recipe, parts, learn, tokenizer):
     note,words = folder/'corpus.json',folder/'tokenizer.json'
-    with file_errors(folder, 'written'): folder.mkdir(parents=True, exist_ok=True)
-    with file_errors(note):
-        same = note.is_file() and note.read_text(encoding='utf-8') == recipe
+    same = _says(note, recipe)
     if same: tokenizer = TextTokenizer.load(words)
     elif tokenizer is None: tokenizer = _learned(parts['train'], learn)
     if not same:
         for k in PARTS: (folder/f'{k}.json').unlink(missing_ok=True)
         tokenizer.save(words)
-        with file_errors(note, 'written'): note.write_text(recipe, encoding='utf-8')
+        write_whole(note, recipe)
     for k,texts in parts.items():
         file = folder/f'{k}.tokens'
         try: open_tokens(file, tokenizer)
-        except LMError: _read_part(k, texts, tokenizer, file)  # missing, or cut short
-    return open_corpus(folder)
+        except (LMError, KeyError, TypeError):  # missing, cut short, or damaged
+            _read_part(k, texts, tokenizer, file)
+
+# %% ../nbs/12_text.ipynb #text-corpus3-4
+def _says(note, recipe):
+    with file_errors(note):
+        return note.is_file() and note.read_text(encoding='utf-8') == recipe
+
+def _is_made(folder, recipe):
+    try: return _says(folder/'corpus.json', recipe) and open_corpus(folder) is not None
+    except LMError: return False
+
+@contextmanager
+def _alone(folder):
+    "One process writes; another waits, and finds it made."
+    lock = FileLock(folder/'.lock')
+    with file_errors(folder/'.lock', 'written'): lock.acquire()
+    try: yield
+    finally: lock.release()
+
+@contextmanager
+def _or_nothing(folder):
+    "Where a part is refused, no other is left; what was there before stays."
+    ours = [folder/f'{k}.{end}' for k in PARTS for end in ('json', 'tokens')]
+    ours += [folder/'corpus.json', folder/'tokenizer.json']
+    new = [p for p in ours if not p.exists()]
+    try: yield
+    except LMError:
+        for p in new: p.unlink(missing_ok=True)
+        raise
 
 # %% ../nbs/12_text.ipynb #text-corpus3-3
 def _stamp(texts):
@@ -316,10 +386,18 @@ def open_corpus(
     folder = Path(folder).expanduser()
     tokenizer = TextTokenizer.load(folder/'tokenizer.json')
     files = {k: folder/f'{k}.tokens' for k in PARTS}
-    with file_errors(folder/'corpus.json'):
-        recipe = json.loads((folder/'corpus.json').read_text(encoding='utf-8'))
-    read = {k: open_tokens(files[k], tokenizer) for k in recipe['parts']}
-    return _corpus(read, tokenizer, recipe['name'])
+    note = folder/'corpus.json'
+    with file_errors(note): text = note.read_text(encoding='utf-8')
+    try:
+        recipe = json.loads(text)
+        name,parts = recipe['name'],[k for k in PARTS if k in recipe['parts']]
+        if 'train' not in parts: raise LMError(f"{folder} keeps no training text.")
+        read = {k: open_tokens(files[k], tokenizer) for k in parts}
+    except LMError: raise
+    except (ValueError, KeyError, TypeError) as e: raise LMError(
+        f"{folder} is damaged, or no corpus: its files do not say what they hold; make "
+        "it again by `text_corpus`.") from e
+    return _corpus(read, tokenizer, name)
 
 # %% ../nbs/12_text.ipynb #text-score
 @dataclass
@@ -360,12 +438,12 @@ def evaluate(
     "Read a text from its first token to its last; score every token once."
     if isinstance(text, Corpus): raise LMError(
         "One part is read, not a corpus: say which, such as corpus.valid.")
-    part = _as_part(text)
+    part = _checked_part(text, model)
     reader = Reader(getattr(model, 'model', model))
     total = torch.zeros(check_size('rows', rows), dtype=torch.float64)
     for x,y in _stretches(part, rows, chunk):  # (rows, chunk) both
-        total += _nats(_read(reader.read, x, part.vocab), y).sum(1)
-    return _score(part, total)
+        total += _nats(_widened(_read(reader.read, x, part.vocab)), y).sum(1)
+    return _whole_length(_score(part, total), part)
 
 def _nats(scores, y):
     "-ln of the probability of each right token, in double; 0 where there is none."
@@ -373,6 +451,31 @@ def _nats(scores, y):
     y_flat = y.to(logp.device).flatten()
     nats = F.nll_loss(logp, y_flat, ignore_index=-1, reduction='none')
     return nats.view(y.shape).cpu()
+
+# %% ../nbs/12_text.ipynb #text-evaluate1
+def _checked_part(text, model):
+    "A text in ids, of the words that the model knows, if it knows them."
+    if not isinstance(text, (TextPart, Tensor)): raise LMError(
+        "A text is scored in ids: give a part of a corpus, such as corpus.valid, or a "
+        f"tensor, not a {type(text).__name__}; `text_corpus` makes a corpus of a text.")
+    part = _as_part(text)
+    words = getattr(unwrapped(getattr(model, 'model', model)), 'words', None)
+    if not words or part.vocab is None or len(words) != len(part.vocab): return part
+    if list(words) != list(part.vocab): raise LMError(
+        f"The text {part.name!r} is of another vocabulary than the model: the same id "
+        "would be another word; use the vocabulary it was trained on.")
+    return part
+
+def _widened(scores): # a Mac's graphics processor has no doubles
+    return scores.cpu() if scores.device.type == 'mps' else scores
+
+def _whole_length(score, part):
+    "An unknown word in front takes nothing off: nobody knows how long it was."
+    unk = getattr(part.vocab, 'unk', None)
+    if not part.bytes or _eos(part) is not None or unk is None: return score
+    if int(part.ids[0]) == part.vocab[unk]:
+        score.characters,score.bytes = part.characters,part.bytes
+    return score
 
 # %% ../nbs/12_text.ipynb #text-evaluate2
 def _as_part(text): return text if isinstance(text, TextPart) else TextPart(text)
@@ -461,7 +564,7 @@ class TokenPerplexity(Metric):
     def accumulate(self, learn):
         scores,y = scores_of(learn.pred),learn.yb[0]
         if scores.dim() == 2: scores,y = scores[:, None],y[:, None]
-        nats = _nats(scores.detach(), y).sum(1)            # (bs,)
+        nats = _nats(_widened(scores.detach()), y).sum(1)  # (bs,)
         n = max(len(nats), len(self.by_row))               # a batch may have fewer rows
         self.by_row = sum(F.pad(t, (0, n-len(t))) for t in (self.by_row, nats))
         self.tokens += y.numel()

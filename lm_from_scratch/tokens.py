@@ -6,7 +6,8 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/tokens.html.md"""
 
 # %% auto #0
 __all__ = ['KINDS', 'MARKS', 'ANY_CHAR', 'LINE_END', 'BORDER', 'ODD', 'BLANKS', 'NONE_BEFORE', 'NONE_AFTER', 'MARKED', 'VERSION',
-           'TextTokenizer', 'cut', 'as_written', 'TextFile', 'write_tokens', 'read_tokens', 'open_tokens', 'head_of']
+           'TextTokenizer', 'cut', 'as_written', 'TextFile', 'write_tokens', 'read_tokens', 'MappedIds', 'open_tokens',
+           'head_of']
 
 # %% ../nbs/24_tokens.ipynb #tokens-imp
 import codecs,errno,gzip,hashlib,io,itertools,json,os,re,sys,time,zlib
@@ -319,6 +320,7 @@ def load(cls:TextTokenizer, path):
 MARKED = {codecs.BOM_UTF8: 'utf-8', codecs.BOM_UTF32_LE: 'utf-32',
           codecs.BOM_UTF32_BE: 'utf-32', codecs.BOM_UTF16_LE: 'utf-16',
           codecs.BOM_UTF16_BE: 'utf-16'}
+_ONCE = 'utf-8-sig', 'utf-16', 'utf-32'  # these take the mark for a mark themselves
 
 # %% ../nbs/24_tokens.ipynb #tokens-read-2
 class TextFile:
@@ -334,10 +336,7 @@ class TextFile:
         self.files = [None] if self.stdin else _files(self.path)
         self.size = sum(f.stat().st_size for f in self.files if f)
         self.done = 0      # bytes read so far
-        try: codecs.lookup(encoding or 'utf-8')
-        except (LookupError, TypeError) as e:
-            raise TextFileError(f"There is no encoding {encoding!r}; `encoding` may be "
-                                "'utf-8', 'utf-16' or 'cp1252', for instance.") from e
+        _check_encoding(encoding)
     def __iter__(self):
         self.done,before,last = 0,0,''
         for file in self.files:
@@ -355,11 +354,21 @@ def _files(path):
             "list, [text].")
         raise TextFileError(f"There is no text file at {path}; check the path.")
     if not path.is_dir(): return [path]
-    found = sorted(f for p in ('*.txt', '*.txt.gz') for f in path.rglob(p))
+    found = sorted(f for p in ('*.txt', '*.txt.gz') for f in path.rglob(p)
+                   if f.is_file() and not _is_hidden(f.relative_to(path)))
     if not found: raise TextFileError(f"The folder {path} has no file that ends in "
                                       ".txt or .txt.gz.")
     return found
 
+def _is_hidden(path): # such as .ipynb_checkpoints/a-checkpoint.txt, a text twice
+    return any(part.startswith('.') for part in path.parts)
+
+def _check_encoding(encoding):
+    try: 'a'.encode(encoding or 'utf-8')  # 'hex' is known, and no encoding of texts
+    except UnicodeError: pass
+    except (LookupError, TypeError, ValueError) as e:
+        raise TextFileError(f"There is no encoding {encoding!r}; `encoding` may be "
+                            "'utf-8', 'utf-16' or 'cp1252', for instance.") from e
 
 # %% ../nbs/24_tokens.ipynb #tokens-read2-1
 @patch
@@ -374,7 +383,7 @@ def _read(self:TextFile, file, before):
             blocks = _blocks(raw, first)
             if first == b'\x1f\x8b': blocks = _unpacked(blocks, name)
             for text in self._decoded(blocks, name):
-                if file: self.done = before + raw.tell()
+                if file and raw.seekable(): self.done = before + raw.tell()
                 yield text
         finally:
             if file: raw.close()
@@ -413,26 +422,37 @@ def _decoded(self:TextFile, blocks, name):
     if codecs.lookup(encoding).name == 'utf-8': encoding = 'utf-8-sig'
     decoder = codecs.getincrementaldecoder(encoding)()
     ends,n = io.IncrementalNewlineDecoder(None, True),0
+    marked = mark and codecs.lookup(encoding).name not in _ONCE
     for block in itertools.chain([first], blocks, [b'']):
         try: text = decoder.decode(block, final=not block)
-        except UnicodeError as e: raise _unfit(e, name, encoding, n, len(block)) from e
-        n += len(block)
+        except UnicodeError as e:
+            raise _unfit(e, name, encoding, n, block) from e
         if not (self.encoding or mark) and '\0' in text: raise TextFileError(
             f"{name} holds zero bytes, as UTF-16 text and binary files do; name its "
-            "encoding, such as encoding='utf-16'.")
+            f"encoding, such as encoding={_utf_16(block, n) or 'utf-16'!r}.")
+        n += len(block)
+        if marked and text: text,marked = text.removeprefix('\ufeff'),False
         text = ends.decode(text, final=not block)
         if text: yield text
 
 # %% ../nbs/24_tokens.ipynb #tokens-read3-2
-def _unfit(e, name, encoding, n, size):
+def _unfit(e, name, encoding, n, block):
     "The sentence for bytes that are no text."
-    encoding = encoding.removesuffix('-sig').upper()
+    encoding = encoding.removesuffix('-sig')
     where = ''
     if isinstance(e, UnicodeDecodeError):
-        at = n + size - len(e.object) + e.start
+        at = n + len(block) - len(e.object) + e.start
         where = f" (byte {at:,}, 0x{e.object[e.start]:02x}, does not fit)"
-    return TextFileError(f"{name} is not {encoding} text{where}; name its encoding, "
-                         "such as encoding='cp1252'.")
+    other = next(o for o in (_utf_16(block, n), 'cp1252', 'utf-8')
+                 if o not in (None, encoding.lower()))
+    return TextFileError(f"{name} is not {encoding.upper()} text{where}; name its "
+                         f"encoding, such as encoding={other!r}.")
+
+def _utf_16(block, n):
+    "Which UTF-16 it seems to be: in most letters, one byte of the two is zero."
+    low,high = (block[(n+i)%2::2].count(0) for i in (0, 1))
+    for zeros,others,kind in ((high, low, 'utf-16-le'), (low, high, 'utf-16-be')):
+        if zeros > 2*others and 50*zeros > len(block): return kind
 
 # %% ../nbs/24_tokens.ipynb #tokens-write
 VERSION = 1
@@ -548,6 +568,27 @@ def _bar(texts, label, least=2**24):
         task = bar.add_task(label, total=size)
         yield lambda: bar.update(task, completed=texts.done)
 
+# %% ../nbs/24_tokens.ipynb #tokens-mapped
+_SHORT = dict(uint16=torch.uint16, uint32=torch.uint32)
+
+class MappedIds(Tensor):
+    "Ids in a file, 16 or 32 bits each. What PyTorch cannot do with so few is told."
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        try: out = super().__torch_function__(func, types, args, kwargs or {})
+        except (RuntimeError, TypeError) as e:
+            if not re.search('uint(16|32)', str(e), re.I): raise
+            raise _too_short(getattr(func, '__name__', 'this')) from e
+        long = isinstance(out, cls) and out.dtype not in _SHORT.values()
+        return Tensor.as_subclass(out, Tensor) if long else out
+    def as_subclass(self, cls): # so fastai hands a batch to a model
+        if cls is Tensor: raise _too_short('embedding')
+        return super().as_subclass(cls)
+
+def _too_short(what):
+    return LMError(f"Ids of a mapped file have too few bits for PyTorch's `{what}`: "
+                   "take `ids.long()`, or `in_memory()` of the corpus.")
+
 # %% ../nbs/24_tokens.ipynb #tokens-open
 def open_tokens(
     path,                         # The file that `write_tokens` wrote
@@ -563,9 +604,8 @@ def open_tokens(
     if there != head['tokens']*size: raise TextFileError(
         f"{path} holds {there//size:,} of {head['tokens']:,} tokens: it was cut short "
         "or changed; make it again.")
-    kinds = dict(uint16=torch.uint16, uint32=torch.uint32)
-    ids = torch.from_file(str(path), size=head['tokens'], dtype=kinds[head['dtype']])
-    return ids, head
+    ids = torch.from_file(str(path), size=head['tokens'], dtype=_SHORT[head['dtype']])
+    return ids.as_subclass(MappedIds), head
 
 # %% ../nbs/24_tokens.ipynb #tokens-open-2
 def head_of(path):

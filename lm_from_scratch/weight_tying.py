@@ -8,6 +8,7 @@ Docs: https://lm-from-scratch.github.io/lm-from-scratch/weight_tying.html.md"""
 __all__ = ['lm_splitter', 'LMTextLearner']
 
 # %% ../nbs/09_weight_tying.ipynb #f9b11875
+from io import BytesIO
 import torch
 from torch import nn
 import pandas as pd
@@ -59,7 +60,8 @@ def save_encoder(self:LMTextLearner,
 ):
     "Save embedding and recurrent layers, with the words they were trained on."
     torch.save(dict(weights=_encoder(unwrapped(self.model).state_dict()),
-                    words=list(self.dls.vocab)), self._file(file))
+                    words=list(self.dls.vocab)), data := BytesIO())
+    write_whole(self._file(file), data.getvalue())  # the old one stays till then
 
 def _encoder(state):  # the part of a `state_dict` that reads
     return {k:v for k,v in state.items() if k.startswith(('i_h.', 'rnn.'))}

@@ -187,8 +187,8 @@ case(g, 'train my.txt --out new --rnn gru --drop-weights .5', 'a dropout that th
 for v in ('many', '1e999', 'nan', '-5M', '0', '10'): case(g, f'train my.txt --out new --tokens words --params {v}', f'--params cannot be {v}', '--params must be|params must be|too few')
 case(g, 'train my.txt --out new --threads 0', '--threads cannot be 0', '--threads must be')
 case(g, 'train --resume run --minutes 0', '--minutes cannot be 0', 'minutes must be')
-for flag, v in (('words', '0'), ('words', 'ten'), ('temperature', '-1'), ('temperature', 'nan'), ('top-k', '0'), ('top-p', '0'), ('top-p', '2'), ('threads', '-2')):
-    case(g, f'generate run one --{flag} {v}', f'--{flag} cannot be {v}', f'{flag}|n_words must be|top_[kp] must be')
+for flag, v in (('words', '0'), ('words', 'ten'), ('temperature', '-1'), ('temperature', 'nan'), ('top-k', '0'), ('seed', '-1'), ('seed', '.5'), ('seed', '1'+'0'*20), ('top-p', '0'), ('top-p', '2'), ('threads', '-2')):
+    case(g, f'generate run one --{flag} {v}', f'--{flag} cannot be {v}', f'{flag}|n_words must be|top_[kp] must be|seed must be')
 case(g, 'evaluate run --text my.txt --worst 0', '--worst cannot be 0', 'n must be|worst')
 case(g, 'ladder --seeds 0', '--seeds cannot be 0', 'seeds must be')
 case(g, 'ladder --jobs 0', '--jobs cannot be 0', 'jobs must be')
@@ -200,6 +200,10 @@ case(g, 'train blank.txt --out new --tokens words', 'nothing but blanks', 'no wo
 case(g, 'train short.txt --out new', 'too short', 'too few|at least', write('short.txt', 'one two'))
 case(g, 'train latin.txt --out new', 'another encoding', r'is not UTF-8 text \(byte', write('latin.txt', 'naïve '.encode('cp1252')*50))
 case(g, 'train binary --out new', 'no text at all', 'zero bytes', write('binary', bytes(range(128))*20))
+case(g, 'train wide.txt --out new', 'UTF-16 without its mark', "zero bytes.*encoding='utf-16-le'", write('wide.txt', 'one two '.encode('utf-16-le')*50))
+case(g, 'train wide.txt --out new --encoding utf-16', 'the same, and it is asked for its mark', "such as encoding='utf-16-le'", write('wide.txt', 'one two '.encode('utf-16-le')*50))
+case(g, 'train my.txt --out new --encoding hex', 'an encoding of bytes, not of texts', "no encoding 'hex'")
+case(g, 'train my.txt --valid new.txt --tokens chars --out new', 'a character that the training part has not', 'byte pairs spell every text: .*--tokens bpe', write('new.txt', 'one é\n'))
 case(g, 'train my.txt.gz --out new', 'a packed file, cut short', 'gzip|cut short', write('my.txt.gz', b'\x1f\x8b\x08junk'))
 case(g, 'train my.txt --out new --encoding klingon', 'an unknown encoding', "no encoding 'klingon'")
 case(g, 'train texts --out new', 'a folder without a text', 'no file that ends in', folder('texts'))

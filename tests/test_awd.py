@@ -1,11 +1,12 @@
 "The rest of AWD-LSTM: each piece does what its paper says, fits the models and loaders that there are, and is off where nothing is trained."
 import time
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from conftest import ROOT  # noqa: F401
-from fastai.learner import Callback
+from fastai.learner import Callback, CancelFitException
 from fastai.optimizer import SGD
 from torch import nn
 
@@ -300,6 +301,33 @@ def test_overlap_begins_elsewhere_in_turn():
     fit(lm_learner(dls, LanguageModel(40, 8)), 2)
 
 
+def test_overlapped_copies():
+    "Each copy begins a share of a sequence later; nothing else is left out, and rows are cut from all of them in one."
+    ids = torch.arange(50)
+    both = overlapped(ids, 2, 10)
+    assert torch.equal(both[:50], ids) and torch.equal(both[50:], ids[5:]) and torch.equal(overlapped(ids, 1, 10), ids)
+    assert [len(overlapped(ids, 4, n)) for n in (8, 2)] == [200-2-4-6, 200-0-1-1]
+    # what a prime number of rows is for: with as many rows as copies, all rows read the same page at the same time
+    def apart(rows): # how near two rows begin, the text taken as a ring
+        at = both[:len(both)//rows*rows].view(rows, -1)[:, 0].tolist()
+        return min(min((a-b) % 50, (b-a) % 50) for i,a in enumerate(at) for b in at[:i])
+    assert apart(2) < 5 and apart(3) > 10
+    with pytest.raises(InvalidSize): overlapped(ids, 0)
+
+
+def test_the_rate_goes_with_the_length_and_comes_back():
+    rates, lengths = [], []
+    class See(Callback):
+        order = 80
+        def before_batch(self):
+            if self.training: rates.append(self.opt.hypers[-1]['lr']); lengths.append(self.xb[0].shape[1])
+    learn = learner(cbs=[RateByLength(), See()])
+    exchange_train(learn.dls, VaryingDL, sd=3.)
+    with learn.no_bar(), learn.no_logging(): learn.fit(1, .01)
+    n = learn.dls.train.seq_len
+    assert len(set(lengths)) > 2 and np.allclose(rates, [.01*k/n for k in lengths]) and {h['lr'] for h in learn.opt.hypers} == {.01}
+
+
 def test_primes():
     assert [prime_below(n) for n in (2, 3, 4, 20, 64, 100)] == [2, 3, 3, 19, 61, 97]
     with pytest.raises(InvalidSize): prime_below(1)
@@ -342,10 +370,32 @@ def test_past_decode_is_added_to_what_is_differentiated():
         return learn
     a,b = end(0.),end(10.)
     assert not torch.equal(a.model.h_o.bias, b.model.h_o.bias)
+    begun = decode_past(learner(seed=4)).model.past.layer.weight
+    assert not torch.equal(b.model.past.layer.weight, begun) and b.model.past.bias.abs().max() > 0
     plain = learner(seed=4)
     plain.model.past = a.model.past
     learn = learner(cbs=PastDecode())
     with pytest.raises(LMError, match='decode_past'): fit(learn)
+
+
+def test_past_decode_is_the_formula_of_the_paper():
+    "softmax(tanh(pEW + c)Eᵀ + b) should tell what was read, not what comes next; in double precision, and only what is differentiated has it."
+    learn = decode_past(learner(seed=4), .5)
+    x,y = next(iter(learn.dls.train))
+    torch.nn.init.normal_(learn.model.past.bias)
+    seen = {}
+    class See(Callback):
+        order = 62
+        def after_loss(self):
+            seen.update(shown=self.loss, used=self.loss_grad, pred=self.pred, x=self.xb[0])
+            raise CancelFitException
+    learn.add_cb(See())
+    with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-3)
+    E,past = learn.model.h_o.weight.double(),learn.model.past
+    p = seen['pred'].double().softmax(-1)
+    scores = torch.tanh(p @ E @ past.layer.weight.double().T + past.layer.bias) @ E.T + past.bias
+    nats = -scores.log_softmax(-1).gather(-1, seen['x'][..., None]).mean()
+    assert torch.allclose(seen['used'].double(), seen['shown'].double() + .5*nats, rtol=1e-5)
 
 
 # ---- all of them together

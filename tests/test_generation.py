@@ -231,6 +231,7 @@ def test_an_unknown_word_with_a_stand_in():
     *[(InvalidSize, PROMPT, dict(top_k=k)) for k in (0, -3, 2.5, True)],
     *[(InvalidSize, PROMPT, dict(top_p=q)) for q in (0, -.1, 1.1, math.nan, '.9', True)],
     *[(InvalidSize, PROMPT, dict(n_words=n)) for n in (0, -1, 2.5, None)],
+    *[(InvalidSize, PROMPT, dict(seed=s)) for s in (-1, .5, '1', True, 10**20)],
     (InvalidSize, PROMPT, dict(vocab=Vocab(list(VOCAB) + ['million'])))])
 def test_wrong_input_is_named(error, text, kwargs):
     with pytest.raises(error) as e: generate(lm(), text, **{'vocab': VOCAB, **kwargs})

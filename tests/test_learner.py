@@ -1,5 +1,6 @@
 "What fastai promises on a `Learner` works on ours: files, other batches, metrics by words, callbacks that stop, a compiled model."
 import copy
+import errno
 import warnings
 
 import pytest
@@ -157,6 +158,16 @@ class TestFiles:
         for junk in (b'', b'junk', whole[:len(whole)//2]):
             path.write_bytes(junk)
             with pytest.raises(LMError, match='holds no encoder'): learn.load_encoder('e')
+
+    def test_an_old_encoder_stays_until_the_new_one_is_whole(self, make, tmp_path, monkeypatch):
+        if make is lm_learner: return
+        learn = make(loaders(), model(), path=tmp_path)
+        learn.save_encoder('e')
+        before = (tmp_path/'models/e.pth').read_bytes()
+        def full(*args): raise OSError(errno.ENOSPC, 'full')
+        monkeypatch.setattr('os.fsync', full)
+        with pytest.raises(TextFileError, match='e.pth cannot be written: the disk is full'): make(loaders(), model(seed=1), path=tmp_path).save_encoder('e')
+        assert [f.read_bytes() for f in (tmp_path/'models').iterdir()] == [before]
 
 
 class TestCallbacksThatStop:

@@ -5,9 +5,11 @@ import math
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
@@ -189,6 +191,22 @@ def test_a_text_where_a_file_belongs(tmp_path):
     assert len(str(e.value)) < 150 and not (tmp_path/'run').exists()
 
 
+@unix
+def test_a_text_from_a_pipe(tmp_path):
+    "It is read once: not for its hash, and not a second time to be cut in parts."
+    os.mkfifo(tmp_path/'pipe')
+    def say():
+        with open(tmp_path/'pipe', 'wb') as f: f.write(TEXT.encode('utf-16'))
+    writer = threading.Thread(target=say, daemon=True)
+    writer.start()
+    run = train_run(tmp_path/'pipe', tmp_path/'run', SMALL, device='cpu', encoding='utf-16')
+    writer.join(60)
+    assert run.config['text']['name'] == 'pipe' and not run.config['text']['files']
+    same_text = train_run([TEXT], tmp_path/'same', SMALL, device='cpu').config['text']['parts']
+    assert {k: p['sha256'] for k,p in run.config['text']['parts'].items()} == {k: p['sha256'] for k,p in same_text.items()}
+    assert resume_run(run.folder, steps=2, device='cpu').finished
+
+
 def test_what_one_process_refuses_is_no_broadcast_of_the_others(copy, monkeypatch):
     "`Training` sends weights to all; inside of `one_for_all` a process that is refused would not be there to receive them, and all would hang."
     class Watched(World):
@@ -243,6 +261,21 @@ def test_none_is_as_if_nothing_were_said():
 def test_sizes_and_presets_make_models(name):
     s = settings_from({**SIZES, **PRESETS}[name])
     with torch.device('meta'): assert build_model(s, 50)(torch.zeros(2, 3, dtype=torch.long))[0].shape[:2] == (2, 3)
+
+
+def test_the_recipe_near_awd_lstm(tmp_path):
+    "What chapter 12 says of `--preset awd`: its parameters; that it trains, with every dropout of it, is broken off and goes on to the same end."
+    s = settings_from(PRESETS['awd'])
+    with torch.device('meta'): assert 43.5e6 < sum(p.numel() for p in build_model(s, 10_000).parameters()) < 44.5e6
+    assert s.drop_words and s.drop_inputs and s.drop_between and s.drop_weights and s.dropout and s.alpha and s.beta
+    narrow = {**PRESETS['awd'], 'n_hidden': 24, 'n_emb': 12, 'bs': 4, 'seq_len': 8, 'steps': 12, 'evaluations': 4}
+    class Killed(BaseException): pass
+    def kill(what, training=None, **how):
+        if what == 'step' and training.place.step == 5: raise Killed
+    whole = train_run([TEXT], tmp_path/'whole', narrow, device='cpu')
+    with pytest.raises(Killed): train_run([TEXT], tmp_path/'half', narrow, device='cpu', report=kill)
+    assert len(load_run(tmp_path/'half', 'cpu').history) < 4
+    same(resume_run(tmp_path/'half', device='cpu'), whole)
 
 
 @pytest.mark.parametrize('params', [30_000, 1_000_000, 2_653_200])
@@ -335,7 +368,7 @@ def test_training_leaves_the_callers_dice_alone(tmp_path):
 @unix
 def test_killed_at_random_moments():
     "A few here; `tests/kill_runs.py --kills 50` has the count that is stored."
-    out = subprocess.run([sys.executable, ROOT/'tests'/'kill_runs.py', '--kills', '3', '--seed', '7'], cwd=ROOT, text=True, capture_output=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    out = subprocess.run([sys.executable, ROOT/'tests'/'kill_runs.py', '--kills', '3', '--seed', '7', '--steps', '120'], cwd=ROOT, text=True, capture_output=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
     assert out.returncode == 0 and 'the same end' in out.stdout, out.stdout + out.stderr
 
 
@@ -582,7 +615,8 @@ def test_log_probabilities_are_those_of_the_model(made):
     assert total == pytest.approx(sum(logs), abs=1e-5)
 
 
-@pytest.mark.parametrize('wrong, said', [(dict(n_words=0), 'n_words must'), (dict(temperature=-1), 'temperature must'), (dict(top_p=0), 'top_p must'), (dict(top_k=0), 'top_k must')])
+@pytest.mark.parametrize('wrong, said', [(dict(n_words=0), 'n_words must'), (dict(temperature=-1), 'temperature must'), (dict(top_p=0), 'top_p must'), (dict(top_k=0), 'top_k must'),
+                                         *[(dict(seed=s), 'seed must') for s in (-1, .5, '1', 10**20)]])
 def test_what_cannot_be_written(made, wrong, said):
     with pytest.raises(LMError, match=said): made.generate('one', **wrong)
 
@@ -752,6 +786,65 @@ cli.main()'''
     assert read_tensors(tmp_path/'run'/'last.safetensors')[1]['step'] == 11
     whole = train_run(file, tmp_path/'whole', {**SMALL, **SIZES['small'], 'n_hidden': 12, 'bs': 32, 'seq_len': 35}, device='cpu')
     same(resume_run(tmp_path/'run', device='cpu'), whole)
+
+
+def stopped(p, *seen):
+    "Ctrl-C for a process that has just said something: it ends at once, with one line."
+    asked = time.monotonic()
+    p.send_signal(signal.SIGINT)
+    try: out, err = p.communicate(timeout=60)
+    finally: p.kill()
+    assert time.monotonic() - asked < 2*max(1, os.getloadavg()[0]/os.cpu_count()) and p.returncode == 130
+    err = ''.join([*seen, err])
+    assert err.count('Stopped.') == 1 and 'Traceback' not in err and 'KeyboardInterrupt' not in err, err[-1000:]
+
+
+@unix
+@pytest.mark.parametrize('command, until', [('models', 'rich'), ('notebooks course', 'typer'), ('models', 'torch'), ('doctor', 'torch'), ('results ladder', 'torch')])
+def test_ctrl_c_while_a_command_is_being_imported(tmp_path, command, until):
+    p = subprocess.Popen([sys.executable, '-X', 'importtime', '-m', 'lm_from_scratch', *command.split()], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         text=True, env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    seen = []
+    for line in p.stderr:
+        seen.append(line)
+        if line.rpartition('|')[2].strip().startswith(until + '.'): break
+    stopped(p, *seen[-9:])
+
+
+@unix
+def test_ctrl_c_in_the_middle_of_a_long_call(tmp_path):
+    "As of the tokenizer that learns byte pairs: Python comes to its handlers when such a call is over, minutes later."
+    code = """
+from lm_from_scratch import cli
+import hashlib
+def answer():
+    print('begun', flush=True)
+    hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31-1)
+cli.answer = answer
+cli.main()"""
+    p = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert p.stdout.readline() == 'begun\n'
+    time.sleep(.3)
+    stopped(p)
+
+
+@unix
+def test_a_child_that_is_ended_ends_nobody_else():
+    code = """
+from lm_from_scratch import cli
+import os, signal, time
+def answer():
+    child = os.fork()
+    if not child: time.sleep(60)
+    time.sleep(.3)
+    os.kill(child, signal.SIGTERM)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    time.sleep(.5)
+    return 7
+cli.answer = answer
+cli.main()"""
+    out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
+    assert (out.returncode, out.stdout) == (7, '143\n'), out
 
 
 def test_help_imports_no_torch():

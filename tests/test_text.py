@@ -5,6 +5,8 @@ import io
 import math
 import os
 import sys
+import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +20,7 @@ from torch import nn
 
 from lm_from_scratch import tokens
 from lm_from_scratch.all import *
+from lm_from_scratch.runs import choices
 
 quick = settings(max_examples=40, deadline=None)
 LINES = ''.join(f'the {a} {b} sat on the {c} .\n' for a in ('old', 'red', 'big') for b in ('cat', 'dog', 'cow') for c in ('mat', 'hat', 'car', 'log'))*4
@@ -100,6 +103,24 @@ def test_bits():
     text = ('naïve äöü '*50)[400:]
     assert s.bytes == len(text.encode()) - 1 and math.isclose(s.bits_per_byte, s.total/math.log(2)/s.bytes)
     assert s.row()['sha256'] == corpus.heads['valid']['sha256'] and s.row()['tokens'] == 99
+
+
+def test_a_part_that_was_cut_by_hand():
+    "How long it is nobody knows any more, and its text is another one."
+    for c in (corpus_of('bpe'), corpus_of('words')):
+        whole,c.valid_ids = evaluate(model_of(c), c.valid),c.valid_ids[:50]
+        cut = evaluate(model_of(c), c.valid)
+        assert c.valid.bytes is c.valid.characters is None and cut.sha256 not in (None, whole.sha256) and 'bits_per_byte' not in cut.row()
+        assert c.train.bytes == c.heads['train']['bytes']
+    c = TextCorpus(torch.arange(9) % 3, Vocab(list('abc')))
+    assert 'train 9 tokens' in repr(c) and c.train.bytes is None
+
+
+def test_an_unknown_word_in_front_takes_nothing_off():
+    c = text_corpus(['the cat sat on the mat '*9], valid=['é on'])
+    score = evaluate(model_of(c), c.valid)
+    assert c.valid.ids[0] == c.vocab['<unk>'] and (score.tokens, score.unknown, score.characters, score.bytes) == (1, 0, 4, 5) and score.bits_per_byte > 0
+    assert evaluate(model_of(c), text_corpus(['the cat sat on the mat '*9], valid=['on the']).valid).bytes == 4
 
 
 def test_bytes_do_not_depend_on_the_tokens():
@@ -219,10 +240,17 @@ def test_one_file_three_files_a_folder(tmp_path):
     assert sum(texts) == len(LINES) and all(LINES[:n].endswith('\n') for n in (texts[0], texts[0]+texts[1])) and abs(texts[0]/len(LINES) - .5) < .02
 
 
-@pytest.mark.parametrize('names', [('ptb.train', 'ptb.valid', 'ptb.test'), ('wiki.train', 'wiki.val', 'wiki.test'), ('train', 'dev', 'test')])
+@pytest.mark.parametrize('names', [('ptb.train', 'ptb.valid', 'ptb.test'), ('wiki.train', 'wiki.val', 'wiki.test'), ('train', 'dev', 'test'), ('training', 'validation', 'testing')])
 def test_names_of_parts(tmp_path, names):
     c = text_corpus(files(tmp_path, **{n: LINES for n in names}))
     assert len(c.train) == len(c.valid) == len(c.test)
+
+
+def test_a_program_is_no_part(tmp_path):
+    (tmp_path/'train.py').write_text('import this\n')
+    (tmp_path/'test.log').write_text('done\n')
+    c = text_corpus(files(tmp_path, corpus=LINES), kind='chars')
+    assert len(c.train) + len(c.valid) == len(LINES) and c.test is None
 
 
 def test_a_folder_of_texts(tmp_path):
@@ -234,6 +262,13 @@ def test_a_folder_of_texts(tmp_path):
 def test_a_text_of_one_line_is_cut_between_words(end):
     corpus = text_corpus(['one two three four five '*20 + 'six' + end], min_freq=1)
     assert len(corpus.ids) + len(corpus.valid_ids) == 101 and 9 <= len(corpus.valid_ids) <= 11
+
+
+def test_a_long_line_without_blanks():
+    for n in (4000, 2_200_000):
+        c = text_corpus(['acgt'*(n//4)], kind='bpe', max_words=256)
+        assert (len(c.train), len(c.valid)) == (n*9//10, n//10)
+    with pytest.raises(CorpusTooSmall, match='too few for a valid part'): text_corpus(['one two'], kind='bpe')
 
 
 def test_characters_are_cut_exactly():
@@ -253,6 +288,30 @@ def test_stdin(monkeypatch):
     monkeypatch.setattr(sys, 'stdin', SimpleNamespace(buffer=io.BytesIO(LINES.encode())))
     c = text_corpus('-', kind='chars')
     assert c.vocab.decode(torch.cat([c.ids, c.valid_ids])) == LINES
+
+
+@pytest.mark.parametrize('encoding', ['cp1252', 'utf-16', 'utf-16-le'])
+def test_stdin_in_another_encoding(tmp_path, monkeypatch, encoding):
+    "It is decoded once; the other parts are decoded, too."
+    said = LINES.replace('old', 'naïve')
+    (tmp_path/'v.txt').write_bytes(said.encode(encoding))
+    for valid in (None, tmp_path/'v.txt'):
+        monkeypatch.setattr(sys, 'stdin', SimpleNamespace(buffer=io.BytesIO(said.encode(encoding))))
+        c = text_corpus('-', valid, kind='chars', encoding=encoding)
+        assert c.vocab.decode(torch.cat([c.ids, c.valid_ids])) == (said*2 if valid else said) and c.name == 'stdin'
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason="NOT TESTED: a pipe with a name (this system has none)")
+@pytest.mark.parametrize('folder', [None, 't'])
+def test_a_pipe_is_read_once(tmp_path, folder):
+    os.mkfifo(tmp_path/'pipe.txt')
+    def say():
+        with open(tmp_path/'pipe.txt', 'wb') as f: f.write(LINES.encode('utf-16'))
+    writer = threading.Thread(target=say, daemon=True)
+    writer.start()
+    c = text_corpus(tmp_path/'pipe.txt', kind='chars', encoding='utf-16', folder=folder and tmp_path/folder)
+    writer.join(60)
+    assert c.vocab.decode(torch.cat([c.ids.long(), c.valid_ids.long()])) == LINES and c.name == 'pipe.txt'
 
 
 def test_mapped_is_the_same_and_made_once(tmp_path, monkeypatch):
@@ -283,13 +342,13 @@ def test_trains_on_a_mapped_text(tmp_path):
 
 # ---- bad input
 
-def left(folder): return sorted(p.name for p in folder.iterdir())
+def left(folder): return sorted(p.name for p in folder.iterdir() if p.name != '.lock')
 
 
 @pytest.mark.parametrize('make, says', [
     (lambda d: text_corpus(d/'none.txt'), 'There is no text file at'), (lambda d: text_corpus(files(d, x='')/'x.txt'), 'too few for a train part'), (lambda d: text_corpus(['word']), 'too few for a valid part'),
     (lambda d: text_corpus(files(d, train='a b'), eos='<eos>'), 'no validation part'), (lambda d: text_corpus(files(d, valid='a', test='b')), 'no training part, only: valid, test'), (lambda d: text_corpus(files(d, train='a', train_2='b')), "2 files for the part 'train'"),
-    (lambda d: text_corpus([LINES], valid=['']), 'valid: The text is empty'), (lambda d: text_corpus([LINES], valid=['€'], kind='chars'), "valid: The word '€' is not among"), (lambda d: text_corpus([LINES], kind='letters'), 'no tokens of the kind'),
+    (lambda d: text_corpus([LINES], valid=['']), 'valid: The text is empty'), (lambda d: text_corpus([LINES], valid=['€'], kind='chars'), "valid: The word '€' is not among .* vocabulary; byte pairs spell every text: kind='bpe', in the shell `--tokens bpe`"), (lambda d: text_corpus([LINES], kind='letters'), 'no tokens of the kind'),
     (lambda d: text_corpus([LINES], valid_pct=.6, test_pct=.4), 'must leave something to train on'), (lambda d: text_corpus([LINES], valid_pct=1.), 'valid_pct must be'), (lambda d: text_corpus(['a b c\n'*9], min_freq=99), 'no word to learn'),
     (lambda d: lm_dataloaders(text_corpus([LINES], kind='chars'), bs=5000), 'needs?.* at least 10,000|need at least 10,000')])
 def test_refused_in_a_sentence(tmp_path, make, says):
@@ -308,6 +367,17 @@ def test_a_model_of_another_vocabulary():
     with pytest.raises(LMError, match='diverged'): evaluate(model, corpus.valid)
 
 
+def test_a_model_of_other_words_of_the_same_number():
+    corpus = corpus_of('words')
+    other = TextPart(corpus.valid_ids, Vocab(list(corpus.vocab)[::-1], corpus.vocab.unk), name='other')
+    learn = lm_learner(lm_dataloaders(corpus, bs=4, seq_len=8), model_of(corpus).float())
+    for model in (learn, learn.model):
+        with pytest.raises(LMError, match="The text 'other' is of another vocabulary than the model: the same id would be another word"): evaluate(model, other)
+        assert evaluate(model, corpus.valid).tokens and evaluate(model, corpus.valid_ids).tokens
+    learn.model.words = None                                                               # then nobody can know
+    assert evaluate(learn, other).tokens
+
+
 def test_a_tokenizer_of_another_vocabulary(tmp_path):
     text_corpus([LINES], kind='chars', folder=tmp_path)
     TextTokenizer.train('abc', 'chars').save(tmp_path/'tokenizer.json')
@@ -319,7 +389,87 @@ def test_no_space_left(tmp_path, monkeypatch):
         def write(self, data): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     monkeypatch.setattr(tokens, 'open', lambda path, mode: Full(path, mode) if 'a' in mode else open(path, mode), raising=False)
     with pytest.raises(TextFileError, match='the disk is full'): text_corpus([LINES], kind='chars', folder=tmp_path/'out')
-    assert left(tmp_path/'out') == ['corpus.json', 'tokenizer.json']                       # no tokens, whole or in part
+    assert left(tmp_path/'out') == []                                                      # no tokens, whole or in part, and no note of them
+
+
+def test_where_a_part_is_refused_no_other_is_left(tmp_path):
+    files(tmp_path, my=LINES, empty='')
+    (tmp_path/'t').mkdir(); (tmp_path/'t'/'mine.txt').write_text('mine')
+    with pytest.raises(EmptyText, match='valid: The text is empty'): text_corpus(tmp_path/'my.txt', valid=tmp_path/'empty.txt', folder=tmp_path/'t')
+    assert left(tmp_path/'t') == ['mine.txt']
+    text_corpus(tmp_path/'my.txt', folder=tmp_path/'t')
+    there = left(tmp_path/'t')
+    (tmp_path/'t'/'valid.tokens').write_bytes(b'')
+    (tmp_path/'t'/'tokenizer.json').write_text('{}')
+    with pytest.raises(LMError, match='holds no tokenizer'): text_corpus(tmp_path/'my.txt', folder=tmp_path/'t')
+    assert left(tmp_path/'t') == there                                                     # what was there before
+
+
+def test_two_make_one_corpus_at_once(tmp_path, monkeypatch):
+    "The second waits, and finds it made."
+    files(tmp_path, my=LINES)
+    ids_of,asked,made,begun = TextTokenizer.ids_of,[],[],threading.Event()
+    def slow(self, pieces):
+        asked.append(threading.get_ident())
+        begun.set()
+        threading.Event().wait(.3)
+        return ids_of(self, pieces)
+    monkeypatch.setattr(TextTokenizer, 'ids_of', slow)
+    def make(): made.append(text_corpus(tmp_path/'my.txt', kind='chars', folder=tmp_path/'t'))
+    both = [threading.Thread(target=make) for _ in range(2)]
+    both[0].start(); assert begun.wait(60)
+    both[1].start()
+    for t in both: t.join(60)
+    assert len(set(asked)) == 1 and len(made) == 2 and torch.equal(made[0].ids.long(), made[1].ids.long())
+
+
+@pytest.mark.parametrize('file, text', [('corpus.json', '{"parts": {"train"'), ('corpus.json', '{}'), ('corpus.json', '[1]'), ('corpus.json', '{"name": "x", "parts": 3}'), ('train.json', '{"format": "lm_from_scratch tokens", "version": 1}')])
+def test_a_damaged_corpus(tmp_path, file, text):
+    files(tmp_path, my=LINES)
+    whole = text_corpus(tmp_path/'my.txt', folder=tmp_path/'t').ids.long()
+    (tmp_path/'t'/file).write_text(text)
+    with pytest.raises(LMError, match='is damaged, or no corpus: .*; make it again by `text_corpus`'): open_corpus(tmp_path/'t')
+    assert torch.equal(text_corpus(tmp_path/'my.txt', folder=tmp_path/'t').ids.long(), whole)
+    (tmp_path/'t'/'corpus.json').write_text('{"name": "x", "parts": {"valid": 1}}')
+    with pytest.raises(LMError, match='keeps no training text'): open_corpus(tmp_path/'t')
+
+
+# ---- a processor without doubles
+
+class NoDoubles(torch.Tensor):
+    "As on a Mac's graphics processor, whose results come to the CPU by `.cpu()`."
+    @property
+    def device(self): return torch.device('mps')
+    def double(self): raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+    def cpu(self): return self.detach().as_subclass(torch.Tensor)
+
+
+class MacModel(LanguageModel):
+    def forward(self, x): return super().forward(x)[0].as_subclass(NoDoubles)
+
+
+def test_where_there_are_no_doubles():
+    corpus = corpus_of('words')
+    models = []
+    for cls in (LanguageModel, MacModel):
+        torch.manual_seed(0)
+        models.append(cls(len(corpus.vocab), 12, rnn='lstm').eval())
+    plain,mac = models
+    assert evaluate(mac, corpus.valid).row() == evaluate(plain, corpus.valid).row()
+    a,b = (generate(m, 'the old', 20, .8, seed=0, vocab=corpus.vocab) for m in models)
+    assert a == b
+    a,b = (list(continue_texts(m, corpus.vocab, ['the old', 'the'], 5, seed=0)) for m in models)
+    assert a == b
+    runs = [Run('nowhere', dict(settings=None), m, corpus.vocab) for m in models]
+    assert runs[0].worst_lines([LINES[:200]]) == runs[1].worst_lines([LINES[:200]]) and choices(runs[0], [1, 2]) == choices(runs[1], [1, 2])
+    x = corpus.ids[:6].long()
+    a,b = (swap_by_distance(m, x[None], len(corpus.vocab)) for m in models)
+    assert torch.equal(a, b)
+    metrics = [TokenPerplexity(), TokenPerplexity()]
+    for m,metric in zip(models, metrics):
+        metric.reset()
+        metric.accumulate(SimpleNamespace(pred=m(x[None, :-1]), yb=(x[None, 1:],)))
+    assert metrics[0].value == metrics[1].value
 
 
 # ---- the corpora, where they are
@@ -338,11 +488,13 @@ def test_shakespeare():
 # ---- folders, shares, tokenizers that are there already
 
 def test_a_folder_for_each_part_is_refused(tmp_path):
-    for name in ('train', 'test', 'unsup'):
-        (tmp_path/name).mkdir()
-        (tmp_path/name/'1.txt').write_text(LINES)
-    with pytest.raises(TextFileError, match=r'has a folder for each part \(test, train\): name each of them'): text_corpus(tmp_path)
-    assert len(text_corpus(tmp_path/'train', valid=tmp_path/'test').valid_ids)
+    for names in (('train', 'test', 'unsup'), ('train', 'validation')):
+        around = tmp_path/str(len(names))
+        for name in names:
+            (around/name).mkdir(parents=True)
+            (around/name/'1.txt').write_text(LINES)
+        with pytest.raises(TextFileError, match=rf'has a folder for each part \({names[1]}, train\)|has a folder for each part \(train, {names[1]}\)') as e: text_corpus(around)
+        assert 'name each of them' in str(e.value) and len(text_corpus(around/'train', valid=around/names[1]).valid_ids)
 
 
 def test_a_share_for_the_test_alone(tmp_path):
@@ -357,11 +509,24 @@ def test_a_tokenizer_from_its_file(tmp_path):
     tok.save(tmp_path/'t.json')
     assert torch.equal(text_corpus([LINES], tokenizer=tmp_path/'t.json').ids, text_corpus([LINES], tokenizer=tok).ids)
     with pytest.raises(LMError, match='is a TextTokenizer, or its file, not a Vocab'): text_corpus([LINES], tokenizer=Vocab(['a', 'b']))
-    with pytest.raises(LMError, match='max_words is a matter of the tokenizer'): text_corpus([LINES], tokenizer=tok, max_words=300)
+    for k,v in dict(max_words=300, min_freq=2, unk='<unk>', eos='<eos>', kind='chars').items():
+        with pytest.raises(LMError, match=f'{k} is a matter of the tokenizer'): text_corpus([LINES], tokenizer=tok, **{k: v})
+    assert len(text_corpus([LINES], kind='bpe', tokenizer=tok).ids)
 
 
 def test_a_text_where_a_file_belongs():
     with pytest.raises(TextFileError, match=r"^'the old cat sat on the mat .*' … is a text, and no name of a file: put it into a list"): text_corpus(LINES)
+
+
+@pytest.mark.parametrize('text, what', [(b'a b', 'bytes'), ([Path('a.txt'), Path('b.txt')], 'Path'), ([b'a b'], 'bytes'), (3, 'int')])
+def test_what_is_no_text(text, what):
+    for call in (lambda: text_corpus(text), lambda: text_corpus([LINES], valid=text)):
+        with pytest.raises(LMError, match=f'a file, a folder, or a list of strings; .*: .*{what}.$'): call()
+
+
+@pytest.mark.parametrize('text', ['some text', [1, 2, 3]])
+def test_what_is_no_text_in_ids(text):
+    with pytest.raises(LMError, match='such as corpus.valid, or a tensor, not a (str|list); `text_corpus` makes'): evaluate(model_of(corpus_of()), text)
 
 
 def test_a_corpus_where_a_part_belongs():
@@ -387,6 +552,18 @@ def test_a_mapped_text_in_memory(tmp_path):
     for make in (lambda c: moving_dataloaders(c, bs=4, seq_len=8, moving=False), lambda c: nword_dataloaders(c, bs=8)):
         for (x, y), (a, b) in zip(make(there).train, make(plain).train): assert torch.equal(x, a) and torch.equal(y, b)
     assert torch.equal(Habits(there.ids, len(there.vocab)).heads, Habits(plain.ids, len(plain.vocab)).heads)
+
+
+def test_what_16_bits_cannot_do_is_told(tmp_path):
+    "A random origin, words without order, a table of habits: one sentence that says what to do, not PyTorch's own."
+    (tmp_path/'my.txt').write_text(LINES)
+    mapped = text_corpus(tmp_path/'my.txt', folder=tmp_path/'t')
+    n = len(mapped.vocab)
+    def fit(dls): lm_learner(dls, nn.Sequential(nn.Embedding(n, 4), nn.Linear(4, n))).fit(1)
+    for use in (lambda: fit(moving_dataloaders(mapped, bs=4, seq_len=8)), lambda: fit(nword_dataloaders(mapped, bs=8)), lambda: Habits(mapped.ids, n)):
+        with pytest.raises(LMError, match=r'too few bits for .*: take `ids.long\(\)`, or `in_memory\(\)` of the corpus'): use()
+    assert type(mapped.ids[:5]) is type(mapped.ids) and type(mapped.ids.long()) is torch.Tensor and type(mapped.ids.tolist()) is list
+    with pytest.raises(RuntimeError, match='shape'): mapped.ids.view(7, len(mapped.ids))  # what has another cause stays
 
 
 def test_perplexity_where_the_last_batch_has_fewer_rows():

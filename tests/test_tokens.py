@@ -182,6 +182,7 @@ TEXT = 'café “one”\ntwo two\n'
     (TEXT.encode(), {}), (TEXT.encode('utf-8-sig'), {}), (TEXT.replace('\n', '\r\n').encode(), {}), (TEXT.replace('\n', '\r').encode(), {}),
     (TEXT.encode('utf-16'), {}), ('\ufeff'.encode('utf-16-be') + TEXT.encode('utf-16-be'), {}), (TEXT.encode('utf-32'), {}), (TEXT.encode('utf-16-le'), dict(encoding='utf-16-le')),
     (TEXT.encode('cp1252'), dict(encoding='cp1252')), (TEXT.replace('\n', '\r\n').encode('cp1252'), dict(encoding='windows-1252')), (TEXT.encode('utf-8-sig'), dict(encoding='utf-8')),
+    (TEXT.encode('utf-16'), dict(encoding='utf-16-le')), (('\ufeff' + TEXT).encode('utf-16-be'), dict(encoding='utf-16-be')), (TEXT.encode('utf-16'), dict(encoding='utf-16')),
     (packed(TEXT.encode()), {}), (packed(TEXT.encode('cp1252')), dict(encoding='cp1252')), (packed(TEXT[:9].encode()) + packed(TEXT[9:].encode()), {})])
 def test_read_right(tmp_path, data, kwargs):
     file = TextFile(write(tmp_path/'a.txt', data), **kwargs)
@@ -189,9 +190,10 @@ def test_read_right(tmp_path, data, kwargs):
 
 
 @pytest.mark.parametrize('data, kwargs, says', [
-    (TEXT.encode('cp1252'), {}, r"is not UTF-8 text \(byte 3, 0xe9, does not fit\); name its encoding, such as encoding='cp1252'"), (TEXT.encode('utf-16-le'), {}, "zero bytes.*encoding='utf-16'|not UTF-8.*encoding="),
-    (b'one\0two', {}, "encoding='utf-16'"), (b'a'*2**20 + b'\xff', {}, r'byte 1,048,576, 0xff'), (TEXT.encode()[:4], {}, 'byte 3'), (b'abc', dict(encoding='utf-16'), 'not UTF-16 text.*encoding='),
-    (packed(TEXT.encode())[:-5], {}, 'cut short'), (packed(random.Random(0).randbytes(300))[:150] + b'\xff'*200, {}, 'damaged'), (TEXT.encode(), dict(encoding='latin-99'), "There is no encoding 'latin-99'"), (TEXT.encode(), dict(encoding=3), 'There is no encoding 3')])
+    (TEXT.encode('cp1252'), {}, r"is not UTF-8 text \(byte 3, 0xe9, does not fit\); name its encoding, such as encoding='cp1252'"), *((TEXT.encode(e), named, f"encoding='{e}'.$") for e in ('utf-16-le', 'utf-16-be') for named in ({}, dict(encoding='utf-16'), dict(encoding='utf-8'))),
+    (b'one two'.decode().encode('utf-16-le'), {}, "zero bytes.*encoding='utf-16-le'"), (bytes(range(128))*20, {}, "zero bytes.*encoding='utf-16'"), (b'\x81', dict(encoding='cp1252'), "such as encoding='utf-8'"),
+    (b'one\0two', {}, "encoding='utf-16"), (b'a'*2**20 + b'\xff', {}, r'byte 1,048,576, 0xff'), (TEXT.encode()[:4], {}, 'byte 3'), (b'abc', dict(encoding='utf-16'), 'not UTF-16 text.*encoding='),
+    (packed(TEXT.encode())[:-5], {}, 'cut short'), (packed(random.Random(0).randbytes(300))[:150] + b'\xff'*200, {}, 'damaged'), (TEXT.encode(), dict(encoding='latin-99'), "There is no encoding 'latin-99'"), *((TEXT.encode(), dict(encoding=e), f'There is no encoding {e!r}') for e in ('hex', 'rot13', 'base64')), (TEXT.encode(), dict(encoding=3), 'There is no encoding 3')])
 def test_refused_in_a_sentence(tmp_path, data, kwargs, says):
     with pytest.raises(TextFileError, match=says) as e: ''.join(TextFile(write(tmp_path/'a.txt', data), **kwargs))
     assert '\n' not in str(e.value) and str(e.value).endswith('.')
@@ -210,6 +212,14 @@ def test_a_folder(tmp_path):
     for name,data in {'b.txt': b'two\n', 'a.txt': b'one', 'sub/c.txt.gz': packed(b'three'), 'x.py': b'no', 'd.txt': b''}.items():
         (tmp_path/name).parent.mkdir(exist_ok=True); write(tmp_path/name, data)
     assert ''.join(TextFile(tmp_path)) == 'one\ntwo\nthree'
+    for name in ('.ipynb_checkpoints/a-checkpoint.txt', 'sub/._c.txt', 'sub/.git/x/y.txt'):            # what is hidden is none of the text
+        (tmp_path/name).parent.mkdir(parents=True, exist_ok=True); write(tmp_path/name, b'\xff\xff')
+    (tmp_path/'folder.txt').mkdir()
+    try: (tmp_path/'dead.txt').symlink_to(tmp_path/'gone.txt')
+    except OSError: pass                                                                          # Windows asks for a right to
+    assert ''.join(TextFile(tmp_path)) == 'one\ntwo\nthree'
+    (tmp_path/'.home').mkdir(); write(tmp_path/'.home'/'a.txt', b'hidden above')
+    assert ''.join(TextFile(tmp_path/'.home')) == 'hidden above'
     (tmp_path/'e').mkdir()
     with pytest.raises(TextFileError, match='no file that ends in .txt'): TextFile(tmp_path/'e')
     with pytest.raises(TextFileError, match='There is no text file at'): TextFile(tmp_path/'nowhere.txt')

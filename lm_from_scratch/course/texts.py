@@ -9,9 +9,10 @@ __all__ = ['TEXTS', 'CACHES', 'RATES', 'WITH_TEST', 'FUSED', 'CLIP', 'PIECES', '
            'read_files', 'penn_treebank', 'tiny_shakespeare', 'line_end', 'exact_nats', 'text_figures',
            'beginning_figures', 'adapted_figures', 'train_text', 'ExampleLM', 'stream_batches', 'sgd_epoch', 'sgd_loop',
            'GPTBlock', 'GPT', 'gpt_loop', 'gpt_nats', 'our_loop', 'text_recipe', 'sgd_recipe', 'ptb_recipe',
-           'chars_recipe', 'forget_words', 'lock_dropout', 'half_digits', 'vary_lengths', 'shuffle_partly', 'overlap',
-           'OftenAveragedSGD', 'LateAveragedSGD', 'descent_loop', 'descent_recipe', 'part_recipe', 'find_text_recipe',
-           'run_texts', 'text_rows', 'text_table', 'text_ratio', 'gains_table']
+           'chars_recipe', 'start_narrow', 'drop_inputs', 'ptb_descent', 'forget_words', 'lock_dropout', 'half_digits',
+           'vary_lengths', 'shuffle_partly', 'overlap', 'vary_lengths_and_rate', 'overlap_copies', 'OftenAveragedSGD',
+           'LateAveragedSGD', 'descent_loop', 'descent_recipe', 'part_recipe', 'find_text_recipe', 'run_texts',
+           'text_rows', 'text_table', 'text_ratio', 'gains_table']
 
 # %% ../../nbs/38_texts.ipynb #texts-imports
 import hashlib
@@ -398,10 +399,10 @@ def ptb_recipe(
     **learner,        # Passed to `lm_learner`
 ) -> Recipe:
     "Our way to train on the Penn Treebank."
+    loop = partial(our_loop, pieces=pieces)
     return text_recipe(
-        name, title, seconds, partial(our_loop, pieces=pieces), model, lr,
-        penn_treebank, measure, data=data, callbacks=(CLIP, *callbacks),
-        learner=dict(opt_func=FUSED) | learner)
+        name, title, seconds, loop, model, lr, penn_treebank, measure, data=data,
+        callbacks=(CLIP, *callbacks), learner=dict(opt_func=FUSED) | learner)
 
 # %% ../../nbs/38_texts.ipynb #texts-charsours
 def chars_recipe(
@@ -423,6 +424,30 @@ def chars_recipe(
         model, lr, tiny_shakespeare, data=data, callbacks=(CLIP,),
         learner=dict(opt_func=FUSED))
 
+# %% ../../nbs/38_texts.ipynb #texts-descent
+def start_narrow(learn): nn.init.uniform_(learn.model.i_h.weight, -.1, .1)
+def drop_inputs(learn, p=.2):
+    learn.model.i_h = nn.Sequential(learn.model.i_h, nn.Dropout(p))
+
+def ptb_descent(
+    name:str,      # What the command line calls it
+    title:str,     # What tables call it
+    seconds:float, # CPU seconds of the training
+    drops=(.2,)*3, # Dropout before, between and behind the layers
+    lr:float=20.,  # Highest learning rate
+    callbacks=(partial(GradientClip, .25),), # Functions, each makes one
+    opt_func=SGD,  # Makes the optimizer
+) -> Recipe:
+    "The example's optimizer, rows and dropout; our softmax, and a rate that arrives."
+    before,between,behind = drops
+    pieces = count_words, start_narrow, sample_softmax, partial(drop_inputs, p=before)
+    model = partial(LanguageModel, n_hidden=200, n_layers=2, tie_weights=True, p=behind,
+                    rnn=partial(nn.LSTM, batch_first=True, dropout=between))
+    return text_recipe(
+        name, title, seconds, partial(our_loop, pieces=pieces, warm=.02), model, lr,
+        penn_treebank, WITH_TEST, data=partial(lm_dataloaders, bs=20, seq_len=35),
+        callbacks=callbacks, learner=dict(opt_func=opt_func))
+
 # %% ../../nbs/38_texts.ipynb #texts-gates
 _baselines = [
     sgd_recipe(200), sgd_recipe(600, WITH_TEST),
@@ -431,8 +456,10 @@ _baselines = [
 ]
 _ours = [
     ptb_recipe('ptb-200', 'ours', 200),
-    ptb_recipe('ptb-600', 'ours', 600, model=partial(two_by_200, p=.2),
-               measure=WITH_TEST),
+    ptb_descent('ptb-descent-200', 'ours, by gradient descent', 200, (.1, 0., .1)),
+    ptb_descent('ptb-descent-600', 'ours, by gradient descent', 600),
+    ptb_descent('ptb-adam-600', 'the same, by AdamW', 600, lr=.008,
+                callbacks=(CLIP,), opt_func=FUSED),
     chars_recipe('chars-180', 'ours', 180),
     chars_recipe('chars-wide-180', 'ours, 384 units, dropout .2', 180, n_hidden=384,
                  lr=.006, p=.2),
@@ -462,6 +489,14 @@ def half_digits(learn): learn.model.h_o = BFloat16Decoder(learn.model.h_o)
 def vary_lengths(learn): exchange_train(learn.dls, VaryingDL)
 def shuffle_partly(learn): exchange_train(learn.dls, PartialShuffleDL)
 def overlap(learn): exchange_train(learn.dls, OverlapDL)
+def vary_lengths_and_rate(learn):
+    vary_lengths(learn)
+    learn.add_cb(RateByLength())
+def overlap_copies(learn, parts=4): # as published: the copies in one, then cut
+    old = learn.dls.train
+    learn.dls.loaders[0] = StreamDL(
+        [overlapped(old.items[0], parts, old.seq_len)], bs=old.bs,
+        seq_len=old.seq_len, every_word=old.every_word, device=old.device)
 
 # %% ../../nbs/38_texts.ipynb #texts-mean
 class OftenAveragedSGD(AveragedSGD):
@@ -568,6 +603,18 @@ _parts += [
     part_recipe('mogrifier', 'Mogrifier, 4 rounds, for the LSTM',
                 model=partial(two_by_200, rnn=Mogrifier)),
 ]
+
+# %% ../../nbs/38_texts.ipynb #texts-pieces4
+_parts += [ # what tells a piece from what it is made with; pieces as published
+    part_recipe('undropped', 'our own LSTM, no weight dropped',
+                model=partial(two_by_200, rnn=DropLSTM)),
+    part_recipe('unmogrified', 'Mogrifier, no round',
+                model=partial(two_by_200, rnn=partial(Mogrifier, rounds=0))),
+    part_recipe('lengths-rate', '+ lengths that vary, the rate with them',
+                vary_lengths_and_rate),
+    part_recipe('copies-prime', '+ overlap, 4 copies in one, 31 rows', overlap_copies,
+                data=partial(lm_dataloaders, bs=prime_below(32), seq_len=22)),
+]
 TEXT_RECIPES = {r.name: r for r in [*_baselines, *_ours, _long, *_starts, *_parts,
                                     *_descents]}
 
@@ -590,8 +637,7 @@ def run_texts(
     "Train by every recipe with every seed; seed by seed, so that all share a weather."
     recipes = [find_text_recipe(n) for n in names or TEXT_RECIPES]
     recipes = [replace(r, folder=str(folder)) for r in recipes]
-    return [row for seed in seeds
-            for row in run_recipes(recipes, [seed], jobs, command, progress, cache)]
+    return run_recipes(recipes, seeds, jobs, command, progress, cache, by_seed=True)
 
 def text_rows(
     path=None, # A results file; `None`: the one that comes with the package
