@@ -34,7 +34,7 @@ def test_what_did_not_work_is_told():
     lines = [line for line in page.splitlines() if line.startswith('| ')]
     claims, after = show_claim(), after_verdicts()
     verdicts = [(c, '–', v) for c, v in zip(claims.claim, claims.verdict)] + list(zip(after.claim, after.processor, after.verdict))
-    for begins, against in (('part', 'part-none'), ('descent', 'descent-constant')):
+    for begins, against in (('part', 'part-none'), ('part-past', 'part-softmax'), ('descent', 'descent-constant')):
         verdicts += [(what, '–', helps) for what, helps in gains_table(begins, against)[['training', 'helps']].itertuples(index=False)]
     assert {v for *_, v in verdicts} >= {'supported', 'unclear', 'not supported'}
     for what, where, verdict in verdicts:                                            # on each processor, where it is a matter of one

@@ -10,9 +10,9 @@ __all__ = ['TEXTS', 'CACHES', 'RATES', 'WITH_TEST', 'FUSED', 'CLIP', 'PIECES', '
            'beginning_figures', 'adapted_figures', 'train_text', 'ExampleLM', 'stream_batches', 'sgd_epoch', 'sgd_loop',
            'GPTBlock', 'GPT', 'gpt_loop', 'gpt_nats', 'our_loop', 'text_recipe', 'sgd_recipe', 'ptb_recipe',
            'chars_recipe', 'start_narrow', 'drop_inputs', 'ptb_descent', 'forget_words', 'lock_dropout', 'half_digits',
-           'vary_lengths', 'shuffle_partly', 'overlap', 'vary_lengths_and_rate', 'overlap_copies', 'OftenAveragedSGD',
-           'LateAveragedSGD', 'descent_loop', 'descent_recipe', 'part_recipe', 'find_text_recipe', 'run_texts',
-           'text_rows', 'text_table', 'text_ratio', 'gains_table']
+           'vary_lengths', 'shuffle_partly', 'overlap', 'OftenAveragedSGD', 'LateAveragedSGD', 'descent_loop',
+           'descent_recipe', 'part_recipe', 'find_text_recipe', 'run_texts', 'text_rows', 'text_table', 'text_ratio',
+           'gains_table']
 
 # %% ../../nbs/38_texts.ipynb #texts-imports
 import hashlib
@@ -489,14 +489,6 @@ def half_digits(learn): learn.model.h_o = BFloat16Decoder(learn.model.h_o)
 def vary_lengths(learn): exchange_train(learn.dls, VaryingDL)
 def shuffle_partly(learn): exchange_train(learn.dls, PartialShuffleDL)
 def overlap(learn): exchange_train(learn.dls, OverlapDL)
-def vary_lengths_and_rate(learn):
-    vary_lengths(learn)
-    learn.add_cb(RateByLength())
-def overlap_copies(learn, parts=4): # as published: the copies in one, then cut
-    old = learn.dls.train
-    learn.dls.loaders[0] = StreamDL(
-        [overlapped(old.items[0], parts, old.seq_len)], bs=old.bs,
-        seq_len=old.seq_len, every_word=old.every_word, device=old.device)
 
 # %% ../../nbs/38_texts.ipynb #texts-mean
 class OftenAveragedSGD(AveragedSGD):
@@ -605,15 +597,9 @@ _parts += [
 ]
 
 # %% ../../nbs/38_texts.ipynb #texts-pieces4
-_parts += [ # what tells a piece from what it is made with; pieces as published
+_parts += [ # what tells a piece from the layer that it is made with
     part_recipe('undropped', 'our own LSTM, no weight dropped',
                 model=partial(two_by_200, rnn=DropLSTM)),
-    part_recipe('unmogrified', 'Mogrifier, no round',
-                model=partial(two_by_200, rnn=partial(Mogrifier, rounds=0))),
-    part_recipe('lengths-rate', '+ lengths that vary, the rate with them',
-                vary_lengths_and_rate),
-    part_recipe('copies-prime', '+ overlap, 4 copies in one, 31 rows', overlap_copies,
-                data=partial(lm_dataloaders, bs=prime_below(32), seq_len=22)),
 ]
 TEXT_RECIPES = {r.name: r for r in [*_baselines, *_ours, _long, *_starts, *_parts,
                                     *_descents]}
