@@ -168,7 +168,7 @@ class RateByLength(Callback):
 
 # %% ../nbs/25_awd.ipynb #awd-asgdc
 class AveragedSGD(Callback):
-    "Once the held-out loss has stopped to fall, measure with the mean of the weights."
+    "Once the held-out loss has stopped falling, measure with the mean of the weights."
     order = 90
     def __init__(self,
         patience:int=5, # Epochs that may be no better than the best before them
@@ -205,7 +205,7 @@ def after_validate(self:AveragedSGD):
 
 @patch
 def judge(self:AveragedSGD, loss):  # held out
-    "Has the loss stopped to fall? Then the mean begins."
+    "Has the loss stopped falling? Then the mean begins."
     before = self.losses[:-self.patience] if self.patience else self.losses
     if self.mean is None and before and loss > min(before): self.start()
     self.losses.append(loss)
