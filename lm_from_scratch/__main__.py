@@ -4,8 +4,8 @@ import signal
 
 
 def _stop(number, frame):
-    os.write(2, b'\nStopped.\n')
-    os._exit(128+number)
+    try: os.write(2, b'\nStopped.\n')   # nobody may be there to read it
+    finally: os._exit(128+number)
 
 
 def main():

@@ -41,9 +41,10 @@ _ending = threading.Lock()
 
 def _end_at_once(number, frame=None):
     if not _ending.acquire(blocking=False): return   # it is being said already
-    shown = b'\x1b[?25h' if os.isatty(2) else b''  # the cursor, which a bar may hide
-    os.write(2, shown + b'\nStopped.\n')
-    os._exit(128+number)
+    try:  # nobody may be there to read it; the cursor may have been hidden by a bar
+        shown = b'\x1b[?25h' if os.isatty(2) else b''
+        os.write(2, shown + b'\nStopped.\n')
+    finally: os._exit(128+number)
 
 _from_shell = []   # `main` says so; who calls us from Python keeps the signals
 
@@ -111,7 +112,8 @@ def _ladder_to_show(where):
     import pandas as pd
     rows = experiments.stored_rows(ladder.ladder_rows, where)
     if rows: return pd.DataFrame(rows)
-    raise LMError(f"There is no row in {where} yet: train, or leave it out.")
+    raise LMError(f"There is no row in {where or 'the package'} that belongs to a rung "
+                  "as it is now: train, or leave it out.")
 
 
 # %% ../nbs/29_cli.ipynb #d79e053d

@@ -69,8 +69,9 @@ def _lines(texts):
     if rest: yield rest
 
 # %% ../nbs/12_text.ipynb #text-sources
-PARTS = dict(train=r'train(ing)?', valid=r'valid(ation)?|val|dev', test=r'test(ing)?')
-# what lies beside a text and is none, such as train.py
+PARTS = dict(train=('train', 'training'), valid=('valid|val|dev', 'validation'),
+             test=('test', 'testing'))  # the second where there is no first
+# what lies beside a text and is none, such as train.py; alone it may be one
 _NO_TEXT = set('.py .ipynb .sh .bat .js .c .cpp .json .jsonl .yaml .yml .toml .cfg '
                '.ini .log .html .pt .pth .pkl .npy .npz .bin .safetensors .parquet'
                .split())
@@ -93,16 +94,21 @@ def _strings(source):
 def _is_part(file, names):
     return bool(re.search(rf'(?<![a-z])({names})(?![a-z])', file.name.lower()))
 
+def _mine(files, part):
+    found = ([f for f in files if _is_part(f, names)] for names in PARTS[part])
+    return next(filter(None, found), [])
+
 def parts_of(folder):
     "The files of a folder that has a text in parts; else nothing."
     there = [f for f in sorted(folder.iterdir()) if f.name[0] != '.']
-    files = [f for f in there if f.is_file() and f.suffix.lower() not in _NO_TEXT]
-    found,every = {},'|'.join(PARTS.values())
+    every = '|'.join('|'.join(names) for names in PARTS.values())
+    files,found = [f for f in there if f.is_file()],{}
+    files = [f for f in files if f.suffix.lower() not in _NO_TEXT] or files
     inner = [f.name for f in there if f.is_dir() and _is_part(f, every)]
     if len(inner) > 1: raise TextFileError(f"The folder {folder} has a folder for each "
         f"part ({', '.join(inner)}): name each of them, and not the one around them.")
-    for part,names in PARTS.items():
-        mine = [f for f in files if _is_part(f, names)]
+    for part in PARTS:
+        mine = _mine(files, part)
         if len(mine) > 1: raise TextFileError(f"The folder {folder} has {len(mine)} "
             f"files for the part {part!r}: {', '.join(f.name for f in mine)}; "
             "name one.")
@@ -353,7 +359,9 @@ def _is_made(folder, recipe):
 def _alone(folder):
     "One process writes; another waits, and finds it made."
     lock = FileLock(folder/'.lock')
-    with file_errors(folder/'.lock', 'written'): lock.acquire()
+    try:
+        with file_errors(folder/'.lock', 'written'): lock.acquire()
+    except NotImplementedError: pass  # a file system without locks
     try: yield
     finally: lock.release()
 

@@ -582,8 +582,14 @@ class MappedIds(Tensor):
         long = isinstance(out, cls) and out.dtype not in _SHORT.values()
         return Tensor.as_subclass(out, Tensor) if long else out
     def as_subclass(self, cls): # so fastai hands a batch to a model
-        if cls is Tensor: raise _too_short('embedding')
+        short = self.dtype in _SHORT.values()
+        if cls is Tensor and short: raise _too_short('embedding')
         return super().as_subclass(cls)
+    def __deepcopy__(self, memo):
+        if id(self) not in memo:
+            copy = Tensor.as_subclass(self, Tensor).clone()
+            memo[id(self)] = Tensor.as_subclass(copy, type(self))
+        return memo[id(self)]
 
 def _too_short(what):
     return LMError(f"Ids of a mapped file have too few bits for PyTorch's `{what}`: "

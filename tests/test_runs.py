@@ -750,7 +750,7 @@ def test_a_busy_processor_is_told(tmp_path, monkeypatch):
     (['train', 'a', '--out', 'x', '--params', '2M', '--n-hidden', '64'], 'leave out --n-hidden'), (['train', '--resume', 'x', '--encoding', 'cp1252'], 'leave out encoding'),
     (['evaluate', 'human-numbers', '--text', '-', '--worst', '3'], '--worst reads the text a second time'), (['generate', 'human-numbers', 'one', '--interactive', '--top-k', '3'], 'leave out top_k'),
     (['generate', 'human-numbers', 'one', 'two', '--interactive'], 'leave out a second prompt'), (['ladder', '--store', '--cache', 'f.jsonl'], 'name one of them'),
-    (['copying', '--seed', '5', '--seeds', '2'], 'leave one of them out'), (['ladder', '--show', '--cache', 'a.jsonl'], 'There is no row in a.jsonl yet'), (['results', 'lader'], "did you mean 'ladder'")])
+    (['copying', '--seed', '5', '--seeds', '2'], 'leave one of them out'), (['ladder', '--show', '--cache', 'a.jsonl'], 'There is no row in a.jsonl that belongs to a rung'), (['results', 'lader'], "did you mean 'ladder'")])
 def test_a_mistake_is_one_sentence(tmp_path, monkeypatch, args, said):
     import re
     monkeypatch.chdir(tmp_path)
@@ -826,6 +826,29 @@ cli.main()"""
     assert p.stdout.readline() == 'begun\n'
     time.sleep(.3)
     stopped(p)
+
+
+@unix
+def test_ctrl_c_where_nobody_reads_what_is_said():
+    "As when Ctrl-C has ended `| tee log`, too: the sentence is lost, the end is not."
+    code = """
+from lm_from_scratch import cli
+import hashlib
+def answer():
+    print('begun', flush=True)
+    hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31-1)
+cli.answer = answer
+cli.main()"""
+    ours, theirs = os.pipe()
+    p = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=theirs, text=True)
+    os.close(theirs)
+    assert p.stdout.readline() == 'begun\n'
+    os.close(ours)
+    time.sleep(.3)
+    p.send_signal(signal.SIGINT)
+    try: p.wait(5)
+    finally: p.kill()
+    assert p.returncode not in (0, -signal.SIGKILL)
 
 
 @unix

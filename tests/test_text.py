@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import threading
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -251,6 +252,17 @@ def test_a_program_is_no_part(tmp_path):
     (tmp_path/'test.log').write_text('done\n')
     c = text_corpus(files(tmp_path, corpus=LINES), kind='chars')
     assert len(c.train) + len(c.valid) == len(LINES) and c.test is None
+
+
+def test_a_short_name_of_a_part_counts_more_than_a_long_one(tmp_path):
+    c = text_corpus(files(tmp_path, train=LINES, valid=LINES, training_notes='nothing', **{'validation-report': 'nothing'}))
+    assert len(c.train) == len(c.valid) and c.test is None
+
+
+def test_a_folder_of_programs_in_parts(tmp_path):
+    for part in ('train', 'valid'): (tmp_path/f'{part}.py').write_text(LINES)
+    c = text_corpus(tmp_path, kind='chars')
+    assert len(c.train) == len(c.valid) == len(LINES)
 
 
 def test_a_folder_of_texts(tmp_path):
@@ -564,6 +576,8 @@ def test_what_16_bits_cannot_do_is_told(tmp_path):
         with pytest.raises(LMError, match=r'too few bits for .*: take `ids.long\(\)`, or `in_memory\(\)` of the corpus'): use()
     assert type(mapped.ids[:5]) is type(mapped.ids) and type(mapped.ids.long()) is torch.Tensor and type(mapped.ids.tolist()) is list
     with pytest.raises(RuntimeError, match='shape'): mapped.ids.view(7, len(mapped.ids))  # what has another cause stays
+    copy = deepcopy(mapped)
+    assert type(copy.ids) is type(mapped.ids) and torch.equal(copy.ids.long(), mapped.ids.long()) and copy.ids.data_ptr() != mapped.ids.data_ptr()
 
 
 def test_perplexity_where_the_last_batch_has_fewer_rows():

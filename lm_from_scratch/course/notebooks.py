@@ -685,7 +685,8 @@ def read_notebook(
         if not text.strip(): raise ValueError("the file is empty")
         if marks := _merge_marks(text): raise ValueError(marks)
         nb = nbformat.convert(reads(text.decode('utf-8')), 4)
-        nbformat.validate(nb)                  # nbformat.reads would only log it
+        # nbformat.reads would only log it; what is too much does no harm
+        nbformat.validate(nb, relax_add_props=True)
         n = sum(c.cell_type == 'code' for c in nb.cells)
     except OSError as e:
         raise TextFileError(f"cannot be read: {e.strerror or e}") from e
