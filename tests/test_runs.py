@@ -811,10 +811,7 @@ def test_ctrl_c_while_a_command_is_being_imported(tmp_path, command, until):
     stopped(p, *seen[-9:])
 
 
-@unix
-def test_ctrl_c_in_the_middle_of_a_long_call(tmp_path):
-    "As of the tokenizer that learns byte pairs: Python comes to its handlers when such a call is over, minutes later."
-    code = """
+LONG_CALL = """
 from lm_from_scratch import cli
 import hashlib
 def answer():
@@ -822,7 +819,12 @@ def answer():
     hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31-1)
 cli.answer = answer
 cli.main()"""
-    p = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@unix
+def test_ctrl_c_in_the_middle_of_a_long_call(tmp_path):
+    "As of the tokenizer that learns byte pairs: Python comes to its handlers when such a call is over, minutes later."
+    p = subprocess.Popen([sys.executable, '-c', LONG_CALL], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert p.stdout.readline() == 'begun\n'
     time.sleep(.3)
     stopped(p)
@@ -831,16 +833,8 @@ cli.main()"""
 @unix
 def test_ctrl_c_where_nobody_reads_what_is_said():
     "As when Ctrl-C has ended `| tee log`, too: the sentence is lost, the end is not."
-    code = """
-from lm_from_scratch import cli
-import hashlib
-def answer():
-    print('begun', flush=True)
-    hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31-1)
-cli.answer = answer
-cli.main()"""
     ours, theirs = os.pipe()
-    p = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=theirs, text=True)
+    p = subprocess.Popen([sys.executable, '-c', LONG_CALL], stdout=subprocess.PIPE, stderr=theirs, text=True)
     os.close(theirs)
     assert p.stdout.readline() == 'begun\n'
     os.close(ours)
