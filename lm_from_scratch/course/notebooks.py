@@ -868,7 +868,7 @@ class Stamps:
     def read(self, say):
         try: known = json.loads(self.path.read_text(encoding='utf-8'))
         except FileNotFoundError: return {}
-        except (ValueError, OSError): known = None
+        except (ValueError, RecursionError, OSError): known = None
         if isinstance(known, dict): return known
         say(f'{self.path} cannot be read: everything is run again.')
         return {}
